@@ -1,0 +1,80 @@
+package kernel
+
+import "math"
+
+// Constants of the tanh form of GELU, doubled since gelu(x) = x·σ(2u(x)).
+const (
+	gelu1 = 2 * 0.7978845608028654            // 2·√(2/π)
+	gelu3 = 2 * 0.7978845608028654 * 0.044715 // cubic term of 2u
+)
+
+// Exp sets dst = eˣ. dst may be x.
+func Exp(dst, x []float32) {
+	checkSame(len(dst), x)
+	for i, x := range x {
+		dst[i] = exp32(x)
+	}
+}
+
+// Tanh sets dst = tanh(x). dst may be x.
+func Tanh(dst, x []float32) {
+	checkSame(len(dst), x)
+	for i, x := range x {
+		dst[i] = tanh32(x)
+	}
+}
+
+// Log sets dst = ln(x): NaN for x < 0, -Inf for 0. dst may be x.
+func Log(dst, x []float32) {
+	checkSame(len(dst), x)
+	for i, x := range x {
+		dst[i] = log32(x)
+	}
+}
+
+// Gelu sets dst to the tanh form of GELU (Hendrycks and Gimpel,
+// arXiv:1606.08415),
+//
+//	gelu(x) = x/2·(1 + tanh(u)) = x/(1 + e⁻²ᵘ),   u = √(2/π)·(x + 0.044715·x³).
+//
+// dst may be x.
+func Gelu(dst, x []float32) {
+	checkSame(len(dst), x)
+	for i, x := range x {
+		dst[i] = x / (1 + exp32(-geluArg(x)))
+	}
+}
+
+// GeluGrad sets dst = dy·gelu'(x). dst may be x or dy.
+func GeluGrad(dst, x, dy []float32) {
+	checkSame(len(dst), x, dy)
+	for i, x := range x {
+		s := 1 / (1 + exp32(-geluArg(x)))
+		slope := fma32(x*x, 3*gelu3, gelu1)
+		dst[i] = dy[i] * fma32(x*slope, s*(1-s), s)
+	}
+}
+
+// Silu sets dst = x·σ(x) = x/(1 + e⁻ˣ). dst may be x.
+func Silu(dst, x []float32) {
+	checkSame(len(dst), x)
+	for i, x := range x {
+		dst[i] = x / (1 + exp32(-x))
+	}
+}
+
+// SiluGrad sets dst = dy·silu'(x). dst may be x or dy.
+func SiluGrad(dst, x, dy []float32) {
+	checkSame(len(dst), x, dy)
+	for i, x := range x {
+		s := 1 / (1 + exp32(-x))
+		dst[i] = dy[i] * fma32(x, s*(1-s), s)
+	}
+}
+
+// geluArg returns 2u(x) of Gelu.
+func geluArg(x float32) float32 { return x * fma32(x*x, gelu3, gelu1) }
+
+func exp32(x float32) float32  { return float32(math.Exp(float64(x))) }
+func tanh32(x float32) float32 { return float32(math.Tanh(float64(x))) }
+func log32(x float32) float32  { return float32(math.Log(float64(x))) }

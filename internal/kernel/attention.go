@@ -1,0 +1,77 @@
+package kernel
+
+import "math"
+
+// SoftmaxRows replaces each row of x[rows,cols] by its softmax. A row of -Inf
+// only, or with a NaN, becomes NaN.
+func SoftmaxRows(x []float32, rows, cols, ld int) {
+	checkMatrix(x, rows, cols, ld)
+	for i := range rows {
+		softmaxRow(x[i*ld:i*ld+cols], 1)
+	}
+}
+
+// softmaxRow sets x = softmax(scale·x) for scale > 0.
+func softmaxRow(x []float32, scale float32) {
+	top := float32(math.Inf(-1))
+	for _, v := range x {
+		if v > top {
+			top = v
+		}
+	}
+	for j, v := range x {
+		x[j] = exp32((v - top) * scale)
+	}
+	inv := float32(1 / sum64(x))
+	for j := range x {
+		x[j] *= inv
+	}
+}
+
+// AttentionHead computes one head of scaled dot-product attention,
+//
+//	o[tq,d] = softmax(scale·q[tq,d]·k[tk,d]ᵀ)·v[tk,d],   scale > 0.
+//
+// o has leading dimension ldo; q, k and v have ldqkv. p is scratch of at least
+// tq·tk elements and holds the probabilities [tq,tk] afterwards. o must not
+// overlap any of the others.
+func AttentionHead(o, q, k, v, p []float32, tq, tk, d, ldo, ldqkv int, scale float32) {
+	checkMatrix(p, tq, tk, tk)
+	Gemm(false, true, tq, tk, d, q, ldqkv, k, ldqkv, p, tk, false)
+	for i := range tq {
+		softmaxRow(p[i*tk:(i+1)*tk], scale)
+	}
+	Gemm(false, false, tq, d, tk, p, tk, v, ldqkv, o, ldo, false)
+}
+
+// AttentionHeadGrad is the gradient of AttentionHead given do: it recomputes
+// the probabilities P and writes, with dP = do·vᵀ,
+//
+//	dS = scale·P∘(dP - rowsum(P∘dP)),  dq = dS·k,  dk = dSᵀ·q,  dv = Pᵀ·do.
+//
+// dq, dk and dv have leading dimension ldd; q, k and v have ldqkv; do has ldo.
+// p is scratch of at least 2·tq·tk elements and holds P and dS afterwards. The
+// outputs must not overlap the inputs.
+func AttentionHeadGrad(dq, dk, dv, q, k, v, do, p []float32, tq, tk, d, ldd, ldqkv, ldo int, scale float32) {
+	checkMatrix(p, 2*tq, tk, tk)
+	prob, ds := p[:tq*tk], p[tq*tk:2*tq*tk]
+	Gemm(false, true, tq, tk, d, q, ldqkv, k, ldqkv, prob, tk, false)
+	Gemm(false, true, tq, tk, d, do, ldo, v, ldqkv, ds, tk, false)
+	for i := range tq {
+		row := prob[i*tk : (i+1)*tk]
+		softmaxRow(row, scale)
+		softmaxGradRow(ds[i*tk:(i+1)*tk], row, scale)
+	}
+	Gemm(true, false, tk, d, tq, prob, tk, do, ldo, dv, ldd, false)
+	Gemm(false, false, tq, d, tk, ds, tk, k, ldqkv, dq, ldd, false)
+	Gemm(true, false, tk, d, tq, ds, tk, q, ldqkv, dk, ldd, false)
+}
+
+// softmaxGradRow turns the gradient dp of a row of probabilities p into the
+// gradient of the scores before scaling, scale·p·(dp - Σ p·dp).
+func softmaxGradRow(dp, p []float32, scale float32) {
+	mean := float32(Dot64(p, dp))
+	for j, g := range dp {
+		dp[j] = scale * (p[j] * (g - mean))
+	}
+}

@@ -1,0 +1,38 @@
+package kernel
+
+// The panics of this package, all of them mistakes of the caller.
+const (
+	shortSlice    = "kernel: slice too short"
+	badLength     = "kernel: slice lengths differ"
+	badDimension  = "kernel: negative dimension"
+	badLeadingDim = "kernel: leading dimension smaller than row length"
+)
+
+// checkMatrix panics unless a holds rows rows of cols elements, ld apart.
+func checkMatrix(a []float32, rows, cols, ld int) {
+	switch {
+	case rows < 0 || cols < 0:
+		panic(badDimension)
+	case rows == 0 || cols == 0:
+	case ld < cols:
+		panic(badLeadingDim)
+	case len(a) < (rows-1)*ld+cols:
+		panic(shortSlice)
+	}
+}
+
+// checkSame panics unless all of xs have n elements.
+func checkSame(n int, xs ...[]float32) {
+	for _, x := range xs {
+		if len(x) != n {
+			panic(badLength)
+		}
+	}
+}
+
+// checkOptional panics unless x is nil or has at least n elements.
+func checkOptional(x []float32, n int) {
+	if x != nil && len(x) < n {
+		panic(shortSlice)
+	}
+}

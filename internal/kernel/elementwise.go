@@ -1,0 +1,102 @@
+package kernel
+
+// Add sets dst = a + b, element by element. dst may be a or b.
+func Add(dst, a, b []float32) {
+	checkSame(len(dst), a, b)
+	for i := range dst {
+		dst[i] = a[i] + b[i]
+	}
+}
+
+// Mul sets dst = a·b, element by element. dst may be a or b.
+func Mul(dst, a, b []float32) {
+	checkSame(len(dst), a, b)
+	for i := range dst {
+		dst[i] = a[i] * b[i]
+	}
+}
+
+// Scale sets dst = alpha·x. dst may be x.
+func Scale(dst []float32, alpha float32, x []float32) {
+	checkSame(len(dst), x)
+	for i := range dst {
+		dst[i] = alpha * x[i]
+	}
+}
+
+// Axpy adds alpha·x to dst, with one rounding. dst may be x.
+func Axpy(dst []float32, alpha float32, x []float32) {
+	checkSame(len(dst), x)
+	for i := range dst {
+		dst[i] = fma32(alpha, x[i], dst[i])
+	}
+}
+
+// AddBias adds the row vector bias[n] to each row of c[m,n].
+func AddBias(c, bias []float32, m, n int) {
+	checkMatrix(c, m, n, n)
+	checkMatrix(bias, 1, n, n)
+	for i := range m {
+		row := c[i*n : (i+1)*n]
+		Add(row, row, bias[:n])
+	}
+}
+
+// FillRows sets each row of c[m,n] to the row vector bias[n].
+func FillRows(c, bias []float32, m, n int) {
+	checkMatrix(c, m, n, n)
+	checkMatrix(bias, 1, n, n)
+	for i := range m {
+		copy(c[i*n:(i+1)*n], bias[:n])
+	}
+}
+
+// ColSum sets dst[j] = Σᵢ a[i,j] over the rows of a[m,n], or adds the sum to
+// dst if acc: one float32 chain in row order, so that the rows may be given in
+// one call or in several.
+func ColSum(dst, a []float32, m, n int, acc bool) {
+	checkMatrix(a, m, n, n)
+	checkMatrix(dst, 1, n, n)
+	dst = dst[:n]
+	if !acc {
+		clear(dst)
+	}
+	for i := range m {
+		Add(dst, dst, a[i*n:(i+1)*n])
+	}
+}
+
+// GatedResidual sets dst = x + gate∘h for x and h of shape [rows,d] and one row
+// vector gate[d], with one rounding. dst may be x or h.
+func GatedResidual(dst, x, gate, h []float32, rows, d int) {
+	checkMatrix(dst, rows, d, d)
+	checkMatrix(x, rows, d, d)
+	checkMatrix(h, rows, d, d)
+	checkMatrix(gate, 1, d, d)
+	for i := range rows {
+		for j := range d {
+			dst[i*d+j] = fma32(gate[j], h[i*d+j], x[i*d+j])
+		}
+	}
+}
+
+// GatedResidualGrad is the gradient of GatedResidual given dy: it sets
+// dh = gate∘dy and adds Σ_rows h∘dy to dgate, a chain of fused multiply-adds in
+// row order. (The gradient with respect to x is dy itself.) dgate may be nil;
+// dh may be dy.
+func GatedResidualGrad(dh, dgate, gate, h, dy []float32, rows, d int) {
+	checkMatrix(dh, rows, d, d)
+	checkMatrix(h, rows, d, d)
+	checkMatrix(dy, rows, d, d)
+	checkMatrix(gate, 1, d, d)
+	checkOptional(dgate, d)
+	for i := range rows {
+		for j := range d {
+			at := i*d + j
+			if dgate != nil {
+				dgate[j] = fma32(h[at], dy[at], dgate[j])
+			}
+			dh[at] = gate[j] * dy[at]
+		}
+	}
+}

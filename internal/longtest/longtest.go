@@ -1,0 +1,19 @@
+// Package longtest marks the tests that take too long for an ordinary run.
+package longtest
+
+import (
+	"flag"
+	"os"
+	"testing"
+)
+
+var long = flag.Bool("long", false, "also run the long tests")
+
+// Only skips the test or benchmark t unless the test binary was given the flag
+// -long or the environment has FLOWGRPO_LONG=1.
+func Only(t testing.TB) {
+	t.Helper()
+	if !*long && os.Getenv("FLOWGRPO_LONG") != "1" {
+		t.Skip("long: run with -long or FLOWGRPO_LONG=1")
+	}
+}
