@@ -1,0 +1,133 @@
+package shapes
+
+import (
+	"math"
+	"math/rand/v2"
+)
+
+const maxObjects = 4
+
+// Lengths in pixels.
+const (
+	minSize = 8.5 // side of an object's box
+	maxSize = 11
+	gap     = 2.0 // at least, between two boxes, along one axis
+	border  = 1.0 // free at the edge of the picture
+)
+
+// An object is a shape in a picture. Its box is the square of side size
+// centred at (x, y), in pixels, where pixel i covers [i, i+1).
+type object struct {
+	class      class
+	hue        hue
+	x, y, size float64
+}
+
+// compose draws a scene that satisfies q: what q leaves open is random, and the
+// boxes stay gap apart.
+func compose(r *rand.Rand, q *request) []object {
+	scene := make([]object, 0, maxObjects)
+	for _, w := range q.want {
+		for range w.count {
+			scene = append(scene, object{class: w.class, hue: pickHue(r, w)})
+		}
+	}
+	for attempt := range 50 {
+		if scatter(r, scene) && related(scene, q.want) {
+			break
+		}
+		if attempt == 49 {
+			arrange(r, scene, q.want)
+		}
+	}
+	return scene
+}
+
+// pickHue returns the hue that w asks for, or any but the held-out one.
+func pickHue(r *rand.Rand, w want) hue {
+	if w.hue != anyHue {
+		return w.hue
+	}
+	h := hue(r.IntN(int(numHues) - 1))
+	if h >= heldOutHue[w.class] {
+		h++
+	}
+	return h
+}
+
+// scatter places the objects one after the other at random, and reports whether
+// it found room for all.
+func scatter(r *rand.Rand, scene []object) bool {
+	for i := range scene {
+		ok := false
+		for try := 0; try < 20 && !ok; try++ {
+			o := &scene[i]
+			o.size = minSize + r.Float64()*(maxSize-minSize)
+			room := width - 2*border - o.size
+			o.x = border + o.size/2 + r.Float64()*room
+			o.y = border + o.size/2 + r.Float64()*room
+			ok = true
+			for j := range i {
+				ok = ok && apart(o, &scene[j])
+			}
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func apart(a, b *object) bool {
+	return max(math.Abs(a.x-b.x), math.Abs(a.y-b.y)) >= (a.size+b.size)/2+gap
+}
+
+// relationMargin is what a rendering demands of the component of GenEval's
+// offset, which must exceed 0.5 to count.
+const relationMargin = 0.65
+
+// related reports whether every clause with a relation holds with a margin.
+// Such clauses are of one object each, so clause and object have one index.
+func related(scene []object, wants []want) bool {
+	for i, w := range wants {
+		if w.relation >= 0 && relate(&scene[i], &scene[0])[w.relation] < relationMargin {
+			return false
+		}
+	}
+	return true
+}
+
+// relate returns how far a is left of, right of, above and below b: GenEval's
+// offset between the centres, less a tenth of both widths (or heights), over
+// the distance of the centres.
+func relate(a, b *object) [4]float64 {
+	dx, dy := a.x-b.x, a.y-b.y
+	norm := math.Sqrt(float64(dx*dx) + float64(dy*dy))
+	dead := 0.1 * (a.size + b.size)
+	ox := math.Copysign(max(math.Abs(dx)-dead, 0), dx) / norm
+	oy := math.Copysign(max(math.Abs(dy)-dead, 0), dy) / norm
+	return [4]float64{-ox, ox, -oy, oy}
+}
+
+// arrange places the objects in the cells of a 2 by 2 grid, which always has
+// room; it is the rare last resort of compose. Objects that are related share a
+// row or a column, in the right order.
+func arrange(r *rand.Rand, scene []object, wants []want) {
+	cells := r.Perm(maxObjects) // cell c is at column c%2, row c/2
+	for i, w := range wants {
+		if w.relation >= 0 {
+			cells[0], cells[i] = gridPairs[w.relation][0], gridPairs[w.relation][1]
+		}
+	}
+	for i := range scene {
+		o := &scene[i]
+		o.size = minSize + r.Float64()*(maxSize-minSize)
+		slack := (width-gap)/2 - border - o.size
+		o.x = border + o.size/2 + float64(cells[i]%2)*(width+gap-2*border)/2 + r.Float64()*slack
+		o.y = border + o.size/2 + float64(cells[i]/2)*(width+gap-2*border)/2 + r.Float64()*slack
+	}
+}
+
+// gridPairs holds, for each relation, the cells of the first and of the second
+// clause.
+var gridPairs = [len(relations)][2]int{{1, 0}, {0, 1}, {2, 0}, {0, 2}}

@@ -1,0 +1,214 @@
+package shapes
+
+import (
+	"encoding/json"
+	"flag"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	xdraw "golang.org/x/image/draw"
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/basicfont"
+	"golang.org/x/image/math/fixed"
+
+	"flowgrpo/internal/rng"
+	"flowgrpo/task"
+)
+
+var sheet = flag.String("sheet", "", "write a contact sheet of 48 examples to this PNG file")
+
+func exampleKey(i int) rng.Key { return rng.Key{Seed: 7, Purpose: rng.Data, Prompt: uint32(i)} }
+
+func newPicture() task.Image { return task.NewImage(channels, height, width) }
+
+func TestContactSheet(t *testing.T) {
+	if *sheet == "" {
+		t.Skip("no -sheet")
+	}
+	const cols, rows, zoom, cell = 8, 6, 5, 190
+	w, img := New(), newPicture()
+	out := image.NewNRGBA(image.Rect(0, 0, cols*cell, rows*cell))
+	draw.Draw(out, out.Bounds(), image.White, image.Point{}, draw.Src)
+	for i := range cols * rows {
+		p := w.Example(exampleKey(i), img)
+		at := image.Pt(i%cols*cell+10, i/cols*cell+4)
+		xdraw.NearestNeighbor.Scale(out, image.Rectangle{at, at.Add(image.Pt(zoom*width, zoom*height))}, img.NRGBA(), image.Rect(0, 0, width, height), draw.Src, nil)
+		d := font.Drawer{Dst: out, Src: image.NewUniform(color.Black), Face: basicfont.Face7x13, Dot: fixed.P(at.X, at.Y+zoom*height+13)}
+		d.DrawString(strings.TrimPrefix(p.Text, "a photo of "))
+	}
+	f, err := os.Create(*sheet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := png.Encode(f, out); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestExampleIsDeterministic(t *testing.T) {
+	w, a, b := New(), newPicture(), newPicture()
+	for i := range 50 {
+		p, q := w.Example(exampleKey(i), a), New().Example(exampleKey(i), b)
+		if p.Text != q.Text || !slices.Equal(a.Pix, b.Pix) {
+			t.Fatalf("example %d differs between two worlds", i)
+		}
+	}
+}
+
+// No picture of the pretraining stream may show a held-out combination, named
+// in the caption or not.
+func TestExampleNeverShowsHeldOut(t *testing.T) {
+	w := New()
+	heldTexts := map[string]bool{}
+	for _, p := range w.Prompts(task.HeldOut) {
+		if p.Category != "single_object" && (p.Category != "counting" || isUnseen(t, p)) {
+			heldTexts[p.Text] = true
+		}
+	}
+	for i := range 10_000 {
+		r := exampleKey(i).Rand()
+		pool := w.corpus[r.IntN(int(tasks))]
+		req := &pool[r.IntN(len(pool))]
+		if heldTexts[req.prompt.Text] {
+			t.Fatalf("example %d has the held-out caption %q", i, req.prompt.Text)
+		}
+		counts := map[class]int{}
+		scene := compose(r, req)
+		for _, o := range scene {
+			counts[o.class]++
+			if o.hue == heldOutHue[o.class] {
+				t.Fatalf("example %d, %q: a %s %s", i, req.prompt.Text, hueNames[o.hue], classNames[o.class])
+			}
+			for _, p := range scene {
+				if pairHeldOut(o.class, p.class) {
+					t.Fatalf("example %d, %q: %s with %s", i, req.prompt.Text, classNames[o.class], classNames[p.class])
+				}
+			}
+		}
+		for c, n := range counts {
+			if n == heldOutCount[c] {
+				t.Fatalf("example %d, %q: %d %s", i, req.prompt.Text, n, plurals[c])
+			}
+		}
+	}
+}
+
+func isUnseen(t *testing.T, p task.Prompt) bool {
+	t.Helper()
+	var rec record
+	if err := json.Unmarshal(p.Metadata, &rec); err != nil {
+		t.Fatal(err)
+	}
+	return rec.Unseen
+}
+
+func TestPromptSets(t *testing.T) {
+	w := New()
+	train := w.Prompts(task.Train)
+	trainTexts := map[string]bool{}
+	count := map[string]int{}
+	for i, p := range train {
+		if p.ID != uint32(i) || isUnseen(t, p) {
+			t.Fatalf("training prompt %d is %+v", i, p)
+		}
+		trainTexts[p.Text] = true
+		count[p.Category]++
+	}
+	want := map[string]int{"position": 7 * 56, "counting": 5 * 56, "color_attr": 3 * 56, "colors": 56, "two_object": 56, "single_object": 28}
+	for tag, n := range want {
+		if count[tag] != n {
+			t.Errorf("%d training prompts of %s, want %d", count[tag], tag, n)
+		}
+	}
+	held, unseen := map[string]int{}, map[string]int{}
+	for i, p := range w.Prompts(task.HeldOut) {
+		if p.ID != uint32(i) {
+			t.Fatalf("held-out prompt %d has ID %d", i, p.ID)
+		}
+		if n := len(strings.Fields(p.Text)); n > 12 {
+			t.Errorf("%q has %d words, want at most 12", p.Text, n)
+		}
+		held[p.Category]++
+		if isUnseen(t, p) {
+			unseen[p.Category]++
+		} else if trainTexts[p.Text] && p.Category != "single_object" && p.Category != "counting" {
+			t.Errorf("held-out %q is trained on", p.Text)
+		}
+	}
+	for _, tag := range tagNames {
+		if held[tag] != 48 {
+			t.Errorf("%d held-out prompts of %s, want 48", held[tag], tag)
+		}
+		if want := 20; tag != "single_object" && unseen[tag] != want {
+			t.Errorf("%d unseen prompts of %s, want %d", unseen[tag], tag, want)
+		}
+	}
+}
+
+func TestMetadataFormat(t *testing.T) {
+	none := func(c class) want { return want{class: c, count: 1, hue: anyHue, relation: -1} }
+	left := none(circle)
+	left.relation = 0
+	for _, test := range []struct {
+		q    request
+		want string
+	}{
+		{newRequest(counting, want{class: cross, count: 3, hue: anyHue, relation: -1}),
+			`{"tag":"counting","include":[{"class":"cross","count":3}],"exclude":[{"class":"cross","count":4}],"prompt":"a photo of three crosses"}`},
+		{newRequest(position, none(cross), left),
+			`{"tag":"position","include":[{"class":"cross","count":1},{"class":"circle","count":1,"position":["left of",0]}],"prompt":"a photo of a circle left of a cross"}`},
+		{newRequest(colors, want{class: circle, count: 1, hue: purple, relation: -1}),
+			`{"tag":"colors","include":[{"class":"circle","count":1,"color":"purple"}],"prompt":"a photo of a purple circle","heldout_combination":true}`},
+	} {
+		if got := string(test.q.prompt.Metadata); got != test.want {
+			t.Errorf("metadata = %s\nwant %s", got, test.want)
+		}
+	}
+}
+
+// Objects must lie inside the picture and apart, and relations must hold, also
+// when arrange has to step in.
+func TestComposeKeepsItsPromises(t *testing.T) {
+	w := New()
+	for i := range 5000 {
+		r := exampleKey(i).Rand()
+		pool := w.corpus[i%int(tasks)]
+		req := &pool[i%len(pool)]
+		scene := compose(r, req)
+		check(t, scene, req)
+		arrange(r, scene, req.want)
+		check(t, scene, req)
+	}
+}
+
+func check(t *testing.T, scene []object, req *request) {
+	t.Helper()
+	for i := range scene {
+		o := &scene[i]
+		if low, high := min(o.x, o.y)-o.size/2, max(o.x, o.y)+o.size/2; low < border || high > width-border {
+			t.Fatalf("%q: object %d at %v leaves the picture", req.prompt.Text, i, *o)
+		}
+		for j := range i {
+			if !apart(o, &scene[j]) {
+				t.Fatalf("%q: objects %d and %d touch", req.prompt.Text, i, j)
+			}
+		}
+	}
+	if !related(scene, req.want) {
+		t.Fatalf("%q: relation does not hold", req.prompt.Text)
+	}
+}
+
+func BenchmarkExample(b *testing.B) {
+	w, img := New(), newPicture()
+	for i := range b.N {
+		w.Example(exampleKey(i), img)
+	}
+}
