@@ -1,0 +1,22 @@
+// Package glyphs is the text-rendering world: prompts such as
+//
+//	a sign that says "K7QX"
+//
+// pictures of 3 × 16 × 48 with a word of three to five characters out of A-Z and
+// 0-9, and two independent readers.
+//
+// [World] renders words in five real TrueType faces (Go Regular, Go Bold, Go
+// Mono, Liberation Sans Bold, Liberation Serif Bold) and three sizes, anywhere
+// in the picture and in many colours. [Reader], made for the reward, matches the
+// very bitmaps that the renderer draws. [Judge], made for evaluation, cuts the
+// picture into characters and classifies their gradients: it shares no
+// measurement with the Reader, so that a policy which learns to please the one
+// does not please the other by the same trick.
+//
+// # Names
+//
+//	face      a typeface, such as Go Bold
+//	style     a face at one size; it fixes the bitmap of every character
+//	coverage  share of a pixel that is ink, in [0, 1]
+//	ink box   smallest box around the pixels of a glyph with any coverage
+package glyphs

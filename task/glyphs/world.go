@@ -1,0 +1,111 @@
+package glyphs
+
+import (
+	"math/rand/v2"
+	"slices"
+
+	"flowgrpo/internal/rng"
+	"flowgrpo/task"
+)
+
+// The shape of a picture.
+const (
+	channels = 3
+	height   = 16
+	width    = 48
+)
+
+const badShape = "glyphs: picture is not 3 × 16 × 48"
+
+// World is the text-rendering world. It is immutable and safe for concurrent
+// use.
+type World struct {
+	styles []style
+	set    promptSet
+}
+
+var _ task.World = (*World)(nil)
+
+// New returns the world. The first call rasterises the faces.
+func New() *World { return &World{styles: styles(), set: prompts()} }
+
+// Name implements [task.World].
+func (*World) Name() string { return "glyphs" }
+
+// Shape implements [task.World].
+func (*World) Shape() (c, h, w int) { return channels, height, width }
+
+// Prompts implements [task.World]. The words of the two splits are distinct;
+// each length has a third of a split, as categories "3 characters" to
+// "5 characters". The caller owns the slice.
+func (wd *World) Prompts(split task.Split) []task.Prompt {
+	if split == task.HeldOut {
+		return slices.Clone(wd.set.heldOut)
+	}
+	return slices.Clone(wd.set.train)
+}
+
+// Example implements [task.Source]: a random word that is not held out, of
+// uniform length, in a random sentence, style, place and pair of colours. The
+// prompt's ID is 0.
+func (wd *World) Example(key rng.Key, img task.Image) task.Prompt {
+	r := key.Rand()
+	word := randomWord(r, minLength+r.IntN(lengths), wd.set.reserved)
+	p := newPrompt(0, word, r)
+	wd.draw(word, r, img)
+	return p
+}
+
+// Render implements [task.World]. It panics if [Word] returns an error for p or
+// if img does not have the world's shape.
+func (wd *World) Render(p task.Prompt, key rng.Key, img task.Image) {
+	word, err := Word(p)
+	if err != nil {
+		panic(err.Error())
+	}
+	wd.draw(word, key.Rand(), img)
+}
+
+// draw sets word in a style that it fits in, somewhere in img, in colours of
+// the palette.
+func (wd *World) draw(word string, r *rand.Rand, img task.Image) {
+	if img.C != channels || img.H != height || img.W != width {
+		panic(badShape)
+	}
+	var buf [8]int
+	chars, _ := indices(buf[:0], word)
+	l := pickLayout(wd.styles, chars, r)
+	x := margin + r.IntN(width-2*margin-l.width+1)
+	baseline := l.ascent + r.IntN(height-l.ascent-l.depth+1)
+	paint(img, l, x, baseline, pickPair(r))
+}
+
+// pickLayout draws a style, uniformly among those in which chars fit.
+func pickLayout(styles []style, chars []int, r *rand.Rand) layout {
+	for {
+		if l := newLayout(&styles[r.IntN(len(styles))], chars); l.fits() {
+			return l
+		}
+	}
+}
+
+// paint fills img with the ground and sets l with its left edge at column x.
+func paint(img task.Image, l layout, x, baseline int, colors inkPair) {
+	n := img.H * img.W
+	for c := range channels {
+		plane := img.Pix[c*n : (c+1)*n]
+		ground, delta := colors.ground[c], colors.ink[c]-colors.ground[c]
+		for i := range plane {
+			plane[i] = ground
+		}
+		l.walk(func(g *glyph, at int) {
+			for row := range g.h {
+				o := (baseline-g.top+row)*img.W + x + at
+				dst := plane[o : o+g.w]
+				for i, m := range g.mask[row*g.w : (row+1)*g.w] {
+					dst[i] = ground + float32(m*delta) // rounded before the sum: no fused multiply-add
+				}
+			}
+		})
+	}
+}
