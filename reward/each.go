@@ -1,0 +1,68 @@
+package reward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime/debug"
+
+	"github.com/sourcegraph/conc/iter"
+
+	"flowgrpo/task"
+)
+
+// each scores every sample of batch on its own, on all CPUs, and returns the
+// results in order. What one sample gets never depends on the others. A picture
+// that is not all finite numbers fails before score sees it, and a panic in
+// score fails its own sample only. A cancelled context is an error.
+func each(ctx context.Context, name string, batch []Sample, score func(Sample) (float64, map[string]float64, error)) ([]Result, error) {
+	results := make([]Result, len(batch))
+	iter.ForEachIdx(batch, func(i int, s *Sample) {
+		if ctx.Err() == nil {
+			results[i] = one(name, i, *s, score)
+		}
+	})
+	if err := context.Cause(ctx); err != nil {
+		return nil, fmt.Errorf("reward %q: %w", name, err)
+	}
+	return results, nil
+}
+
+func one(name string, i int, s Sample, score func(Sample) (float64, map[string]float64, error)) (r Result) {
+	defer func() {
+		if v := recover(); v != nil {
+			r = Result{Err: addressed(name, i, s, fail(Panicked, "%w", &PanicError{v, debug.Stack()}))}
+		}
+	}()
+	err := checkImage(s.Image)
+	if err == nil {
+		r.Score, r.Parts, err = score(s)
+	}
+	if err != nil {
+		return Result{Err: addressed(name, i, s, err)}
+	}
+	return r
+}
+
+// addressed turns err into a Failure of sample i of the named reward.
+func addressed(name string, i int, s Sample, err error) *Failure {
+	f := Failure{Reason: Refused, Err: err}
+	if inner := (*Failure)(nil); errors.As(err, &inner) {
+		f = *inner
+	}
+	f.Reward, f.Sample, f.Prompt = name, i, s.Prompt.ID
+	return &f
+}
+
+func checkImage(im task.Image) error {
+	if im.C != 1 && im.C != 3 || im.H < 1 || im.W < 1 || len(im.Pix) != im.C*im.H*im.W {
+		return fail(BadImage, "%d values for a picture of %d×%d×%d", len(im.Pix), im.C, im.H, im.W)
+	}
+	for k, v := range im.Pix {
+		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+			return fail(BadImage, "value %d is %v", k, v)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package reward
+
+import (
+	"fmt"
+	"math"
+)
+
+// Params are the keys of a reward's table in a recipe. The first value of a
+// wrong type is kept and reported by [New].
+type Params struct {
+	values map[string]any
+	err    error
+}
+
+// Float returns the number at key, or def if it is not there. It must be finite.
+func (p *Params) Float(key string, def float64) float64 {
+	switch v := p.values[key].(type) {
+	case nil:
+	case int:
+		return float64(v)
+	case int64:
+		return float64(v)
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			p.fail(key, "a finite number", v)
+			return def
+		}
+		return v
+	default:
+		p.fail(key, "a number", v)
+	}
+	return def
+}
+
+// String returns the string at key, or def if it is not there.
+func (p *Params) String(key, def string) string {
+	switch v := p.values[key].(type) {
+	case nil:
+	case string:
+		return v
+	default:
+		p.fail(key, "a string", v)
+	}
+	return def
+}
+
+func (p *Params) fail(key, want string, got any) {
+	if p.err == nil {
+		p.err = fmt.Errorf("%s is %v (%T), want %s", key, got, got, want)
+	}
+}

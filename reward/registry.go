@@ -1,0 +1,117 @@
+package reward
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"flowgrpo/task"
+)
+
+// Deps are what a task lends to its rewards. A field is nil if the task has none.
+type Deps struct {
+	Reader   task.Reader
+	Detector task.Detector
+}
+
+// A KindDoc describes a kind of reward for help texts.
+type KindDoc struct {
+	Kind    string     // the value of `kind` in a recipe
+	Summary string     // one sentence
+	Needs   string     // "reader" or "detector", "" if nothing
+	Params  []ParamDoc // further keys
+}
+
+// A ParamDoc describes one key of a reward's table.
+type ParamDoc struct {
+	Key, Default, Summary string
+}
+
+// A Constructor makes a reward that is called name. Deps has what its KindDoc
+// says it needs, and params has no unknown key.
+type Constructor func(name string, params *Params, deps Deps) (Reward, error)
+
+type entry struct {
+	doc  KindDoc
+	make Constructor
+}
+
+var (
+	registryMu sync.RWMutex
+	registry   = map[string]entry{}
+)
+
+// Register makes a kind of reward known under doc.Kind. It is meant for init
+// functions and panics if the kind is empty or taken. Safe for concurrent use.
+func Register(doc KindDoc, make Constructor) {
+	registryMu.Lock()
+	defer registryMu.Unlock()
+	if _, taken := registry[doc.Kind]; taken || doc.Kind == "" || make == nil {
+		panic("reward: kind " + doc.Kind + " is empty or registered twice")
+	}
+	registry[doc.Kind] = entry{doc, make}
+}
+
+// Kinds returns every registered kind, sorted by name.
+func Kinds() []KindDoc {
+	registryMu.RLock()
+	defer registryMu.RUnlock()
+	var docs []KindDoc
+	for _, kind := range sortedKeys(registry) {
+		docs = append(docs, registry[kind].doc)
+	}
+	return docs
+}
+
+// New makes the reward of the given kind, called name, [Checked]. It is an
+// error if the kind or a key of params is unknown, a value has the wrong type,
+// or deps lacks what the kind needs. Safe for concurrent use.
+func New(kind, name string, params map[string]any, deps Deps) (Reward, error) {
+	registryMu.RLock()
+	e, ok := registry[kind]
+	kinds := sortedKeys(registry)
+	registryMu.RUnlock()
+	if !ok {
+		return nil, fmt.Errorf("reward %q: unknown kind %q%s", name, kind, hint(kind, kinds))
+	}
+	if e.doc.Needs == "reader" && deps.Reader == nil || e.doc.Needs == "detector" && deps.Detector == nil {
+		return nil, fmt.Errorf("reward %q: kind %q needs a %s, which this task does not have", name, kind, e.doc.Needs)
+	}
+	if err := checkKeys(e.doc, params); err != nil {
+		return nil, fmt.Errorf("reward %q: %w", name, err)
+	}
+	p := &Params{values: params}
+	r, err := e.make(name, p, deps)
+	if p.err != nil {
+		err = p.err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reward %q: kind %q: %w", name, kind, err)
+	}
+	return Checked(r), nil
+}
+
+func checkKeys(doc KindDoc, params map[string]any) error {
+	var known []string
+	for _, p := range doc.Params {
+		known = append(known, p.Key)
+	}
+	for _, key := range sortedKeys(params) {
+		if !slices.Contains(known, key) {
+			return fmt.Errorf("unknown key %q for kind %q%s", key, doc.Kind, hint(key, known))
+		}
+	}
+	return nil
+}
+
+// hint says what word was probably meant, or else what there is.
+func hint(word string, known []string) string {
+	if near := nearest(word, known); near != "" {
+		return fmt.Sprintf(" (did you mean %q?)", near)
+	}
+	if len(known) == 0 {
+		return " (it takes none)"
+	}
+	return " (known: " + strings.Join(known, ", ") + ")"
+}
