@@ -27,6 +27,10 @@ func Gemm(ta, tb bool, m, n, k int, a []float32, lda int, b []float32, ldb int, 
 	} else {
 		checkMatrix(b, k, n, ldb)
 	}
+	if k > 0 && level == AVX512 {
+		gemmVector(ta, tb, m, n, k, a, lda, b, ldb, c, ldc, acc)
+		return
+	}
 	gemmNaive(ta, tb, m, n, k, a, lda, b, ldb, c, ldc, acc)
 }
 

@@ -1,0 +1,135 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// levels runs f once per level that this machine has.
+func levels(t *testing.T, f func(t *testing.T)) {
+	for l := Portable; l <= supported; l++ {
+		t.Run(l.String(), func(t *testing.T) {
+			old := SetLevel(l)
+			defer SetLevel(old)
+			f(t)
+		})
+	}
+}
+
+// random returns n numbers of very different sizes, so that a chain of sums in
+// another order has other bits.
+func random(r *rand.Rand, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(r.NormFloat64() * math.Exp2(float64(r.IntN(8)-4)))
+	}
+	return x
+}
+
+// sameBits fails the test at the first element with other bits; NaNs are equal.
+func sameBits(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d elements, want %d", what, len(got), len(want))
+	}
+	for i := range got {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) && !(got[i] != got[i] && want[i] != want[i]) {
+			t.Fatalf("%s: [%d] = %g (%#x), want %g (%#x)", what, i,
+				got[i], math.Float32bits(got[i]), want[i], math.Float32bits(want[i]))
+		}
+	}
+}
+
+// gemmCase is a product with padded leading dimensions.
+type gemmCase struct{ m, n, k int }
+
+func TestGemmEqualsNaive(t *testing.T) {
+	sizes := []gemmCase{{1, 1, 1}, {3, 5, 0}, {1, 40, 7}, {5, 16, 16}, {13, 31, 17}, {14, 32, 33}, {15, 33, 15},
+		{29, 49, 5}, {57, 47, 70}, {60, 60, 32}, {60, 32, 60}, {70, 100, 401}, {2, 1100, 130}, {31, 17, 800}}
+	for m := 1; m <= 30; m++ {
+		sizes = append(sizes, gemmCase{m, 3 * m % 70, 9})
+	}
+	levels(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		for _, s := range sizes {
+			for form := range 8 {
+				checkGemm(t, r, s, form&1 > 0, form&2 > 0, form&4 > 0)
+			}
+		}
+	})
+}
+
+func checkGemm(t *testing.T, r *rand.Rand, s gemmCase, ta, tb, acc bool) {
+	t.Helper()
+	pad := r.IntN(4)
+	lda, ldb, ldc := s.k+pad, s.n+pad, s.n+pad
+	rowsA, rowsB := s.m, s.k
+	if ta {
+		lda, rowsA = s.m+pad, s.k
+	}
+	if tb {
+		ldb, rowsB = s.k+pad, s.n
+	}
+	a, b := random(r, max(0, rowsA*lda-pad)), random(r, max(0, rowsB*ldb-pad))
+	got := random(r, s.m*ldc)
+	want := append([]float32(nil), got...)
+	Gemm(ta, tb, s.m, s.n, s.k, a, lda, b, ldb, got, ldc, acc)
+	gemmNaive(ta, tb, s.m, s.n, s.k, a, lda, b, ldb, want, ldc, acc)
+	sameBits(t, fmt.Sprintf("Gemm(%v, %v, %v, acc %v)", ta, tb, s, acc), got, want)
+}
+
+// A product in two halves of k has the bits of the whole.
+func TestGemmContinues(t *testing.T) {
+	const m, n, k, cut = 37, 45, 1000, 333
+	levels(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(3, 4))
+		a, b := random(r, k*m), random(r, k*n)
+		whole, parts := make([]float32, m*n), make([]float32, m*n)
+		Gemm(true, false, m, n, k, a, m, b, n, whole, n, false)
+		Gemm(true, false, m, n, cut, a, m, b, n, parts, n, false)
+		Gemm(true, false, m, n, k-cut, a[cut*m:], m, b[cut*n:], n, parts, n, true)
+		sameBits(t, "two calls", parts, whole)
+	})
+}
+
+func TestGemmDoesNotAllocate(t *testing.T) {
+	x, c := make([]float32, 128*128), make([]float32, 128*128)
+	n := testing.AllocsPerRun(10, func() {
+		Gemm(true, true, 128, 128, 128, x, 128, x, 128, c, 128, false)
+	})
+	if n != 0 {
+		t.Errorf("Gemm made %v allocations, want 0", n)
+	}
+}
+
+func BenchmarkGemm(b *testing.B) {
+	shapes := []struct {
+		form    string
+		m, n, k int
+	}{
+		{"NT", 480, 128, 128}, {"NT", 480, 384, 128}, {"NT", 480, 512, 128}, {"NT", 480, 128, 512}, {"NT", 960, 256, 256},
+		{"NT", 960, 1024, 256}, {"NT", 960, 256, 1024}, {"NT", 960, 1024, 1024}, {"NT", 480, 48, 128},
+		{"NN", 480, 128, 128}, {"NN", 480, 128, 512}, {"NN", 960, 256, 1024}, {"TN", 128, 128, 480}, {"TN", 512, 128, 960},
+		{"TN", 1024, 256, 4000}, {"NT", 60, 60, 32}, {"NN", 60, 32, 60}, {"TN", 60, 32, 60}, {"NT", 1, 768, 128}, {"NT", 16, 768, 128},
+	}
+	for _, s := range shapes {
+		b.Run(fmt.Sprintf("%s-%dx%dx%d", s.form, s.m, s.n, s.k), func(b *testing.B) {
+			ta, tb := s.form[0] == 'T', s.form[1] == 'T'
+			lda, ldb := s.k, s.n
+			if ta {
+				lda = s.m
+			}
+			if tb {
+				ldb = s.k
+			}
+			x, y, c := make([]float32, s.m*s.k), make([]float32, s.k*s.n), make([]float32, s.m*s.n)
+			for b.Loop() {
+				Gemm(ta, tb, s.m, s.n, s.k, x, lda, y, ldb, c, s.n, false)
+			}
+			flops := 2 * float64(s.m) * float64(s.n) * float64(s.k)
+			b.ReportMetric(flops*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+		})
+	}
+}

@@ -1,0 +1,31 @@
+package kernel
+
+// Level is an instruction set that the kernels can use.
+type Level int
+
+// The levels, each a superset of those before it.
+const (
+	Portable Level = iota // Go only
+	AVX2                  // x86-64 with AVX2 and FMA3
+	AVX512                // x86-64 with AVX-512 F, BW, DQ and VL
+)
+
+// String returns the name of the level.
+func (l Level) String() string {
+	return [...]string{"portable", "AVX2", "AVX-512"}[l]
+}
+
+// level is the one in use.
+var level = supported
+
+// Current returns the level in use, by default the best that the machine has.
+func Current() Level { return level }
+
+// SetLevel makes the kernels use l, or the best level of the machine if that
+// is lower, and returns the level in use before. It is for tests and
+// benchmarks: results do not depend on the level. SetLevel must not run while
+// kernels do.
+func SetLevel(l Level) (old Level) {
+	old, level = level, min(l, supported)
+	return old
+}
