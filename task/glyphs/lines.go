@@ -1,0 +1,43 @@
+package glyphs
+
+import (
+	"cmp"
+	"slices"
+)
+
+// A line is a hypothesis about where the text stands: letters of one size whose
+// feet are on top of row baseline.
+type line struct {
+	size     int // index in capHeights
+	baseline int
+	score    float32
+}
+
+// maxLines is how many hypotheses are matched, of about 20. Four keep the
+// right one and its neighbours in pictures with heavy noise.
+const maxLines = 4
+
+// likelyLines appends to dst the hypotheses whose rows hold the most ink and
+// few empty rows, best first.
+func likelyLines(dst []line, f *field) []line {
+	var rows [height]float32
+	var peak float32
+	for y := range rows {
+		for _, c := range f.cover[y*width : (y+1)*width] {
+			c = max(0, min(1, c))
+			rows[y] += float32(c * c)
+		}
+		peak = max(peak, rows[y])
+	}
+	for size, h := range capHeights {
+		for b := h; b <= height; b++ {
+			l := line{size: size, baseline: b}
+			for _, e := range rows[b-h : b] {
+				l.score += e - peak/4
+			}
+			dst = append(dst, l)
+		}
+	}
+	slices.SortStableFunc(dst, func(a, b line) int { return cmp.Compare(b.score, a.score) })
+	return dst[:min(maxLines, len(dst))]
+}
