@@ -1,0 +1,73 @@
+package graph
+
+import (
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+
+	"flowgrpo/internal/kernel"
+)
+
+// Gelu returns the tanh form of GELU, elementwise ("gelu-approximate" in diffusers).
+func Gelu(x Node) Node { return Apply(gelu, x) }
+
+// Silu returns x·sigmoid(x), elementwise.
+func Silu(x Node) Node { return Apply(silu, x) }
+
+var (
+	gelu = &activation{"gelu", kernel.Gelu, kernel.GeluGrad}
+	silu = &activation{"silu", kernel.Silu, kernel.SiluGrad}
+)
+
+// activation is an elementwise function with its derivative.
+type activation struct {
+	name     string
+	forward  func(dst, x []float32)
+	backward func(dst, x, dy []float32)
+}
+
+func (a *activation) Name() string                             { return a.name }
+func (a *activation) Out(in []Spec) Spec                       { return in[0] }
+func (a *activation) Run(out Buffer, in []Buffer, _ []float32) { a.forward(out.F32, in[0].F32) }
+func (a *activation) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
+	return gorgonia.Nodes{Apply((*activationGrad)(a), in[0], dout)}
+}
+
+type activationGrad activation
+
+func (a *activationGrad) Name() string       { return a.name + "-grad" }
+func (a *activationGrad) Out(in []Spec) Spec { return in[0] }
+func (a *activationGrad) Run(out Buffer, in []Buffer, _ []float32) {
+	a.backward(out.F32, in[0].F32, in[1].F32)
+}
+
+// AddScaled returns a + scale·b, elementwise: the sum of a layer and its adapter.
+func AddScaled(a, b Node, scale float32) Node { return Apply(addScaled{scale}, a, b) }
+
+type addScaled struct{ scale float32 }
+
+func (s addScaled) Name() string       { return fmt.Sprintf("add-scaled(%v)", s.scale) }
+func (s addScaled) Out(in []Spec) Spec { return sum{}.Out(in) }
+
+func (s addScaled) Run(out Buffer, in []Buffer, _ []float32) {
+	copy(out.F32, in[0].F32)
+	kernel.Axpy(out.F32, s.scale, in[1].F32)
+}
+
+func (s addScaled) Grad(_ gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
+	return gorgonia.Nodes{dout, Apply(scaled{s.scale}, dout)}
+}
+
+// Scale returns factor·x, elementwise.
+func Scale(x Node, factor float32) Node { return Apply(scaled{factor}, x) }
+
+type scaled struct{ factor float32 }
+
+func (s scaled) Name() string       { return fmt.Sprintf("scale(%v)", s.factor) }
+func (s scaled) Out(in []Spec) Spec { return in[0] }
+func (s scaled) Run(out Buffer, in []Buffer, _ []float32) {
+	kernel.Scale(out.F32, s.factor, in[0].F32)
+}
+func (s scaled) Grad(_ gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
+	return gorgonia.Nodes{Apply(s, dout)}
+}

@@ -1,0 +1,162 @@
+package graph
+
+import (
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// Tokens returns tokens [from, to) of x [B, T, D].
+func Tokens(x Node, from, to int) Node {
+	return Apply(block{from, to, 0, x.Shape()[2]}, x)
+}
+
+// block is rows [t0, t1) and columns [d0, d1) of each sample of a [B, T, D] tensor.
+type block struct{ t0, t1, d0, d1 int }
+
+func (k block) Name() string { return fmt.Sprintf("block(%d:%d,%d:%d)", k.t0, k.t1, k.d0, k.d1) }
+
+func (k block) Out(in []Spec) Spec {
+	s := in[0].Shape
+	if len(s) != 3 || k.t0 < 0 || k.t0 >= k.t1 || k.t1 > s[1] || k.d0 < 0 || k.d0 >= k.d1 || k.d1 > s[2] {
+		panic(fmt.Sprintf("graph: %s of shape %v", k.Name(), s))
+	}
+	return Spec{Shape: tensor.Shape{s[0], k.t1 - k.t0, k.d1 - k.d0}}
+}
+
+func (k block) Run(out Buffer, in []Buffer, _ []float32) {
+	n, width := k.d1-k.d0, in[0].Shape[2]
+	for b := range out.Shape[0] {
+		dst, src := sample(out, b), sample(in[0], b)
+		for t := k.t0; t < k.t1; t++ {
+			copy(dst[(t-k.t0)*n:(t-k.t0+1)*n], src[t*width+k.d0:t*width+k.d1])
+		}
+	}
+}
+
+func (k block) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
+	return gorgonia.Nodes{Apply(place{k, in[0].Shape()[1], in[0].Shape()[2]}, dout)}
+}
+
+// place is the pullback of block: zero outside of the block.
+type place struct {
+	block
+	tokens, width int
+}
+
+func (p place) Name() string {
+	return fmt.Sprintf("place(%s,%d,%d)", p.block.Name(), p.tokens, p.width)
+}
+
+func (p place) Out(in []Spec) Spec {
+	return Spec{Shape: tensor.Shape{in[0].Shape[0], p.tokens, p.width}}
+}
+
+func (p place) Run(out Buffer, in []Buffer, _ []float32) {
+	n := p.d1 - p.d0
+	clear(out.F32)
+	for b := range out.Shape[0] {
+		dst, src := sample(out, b), sample(in[0], b)
+		for t := p.t0; t < p.t1; t++ {
+			copy(dst[t*p.width+p.d0:t*p.width+p.d1], src[(t-p.t0)*n:(t-p.t0+1)*n])
+		}
+	}
+}
+
+func (p place) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
+	return gorgonia.Nodes{Apply(p.block, dout)}
+}
+
+// Reshape returns x under another shape of the same size.
+func Reshape(x Node, shape ...int) Node { return Apply(reshape{shape}, x) }
+
+type reshape struct{ shape tensor.Shape }
+
+func (r reshape) Name() string { return fmt.Sprintf("reshape%v", r.shape) }
+func (r reshape) View()        {}
+
+func (r reshape) Out(in []Spec) Spec {
+	if r.shape.TotalSize() != in[0].Shape.TotalSize() {
+		panic(fmt.Sprintf("graph: reshape %v to %v", in[0].Shape, r.shape))
+	}
+	return Spec{Shape: r.shape, F64: in[0].F64}
+}
+
+func (r reshape) Run(out Buffer, in []Buffer, _ []float32) {
+	copy(out.F32, in[0].F32)
+	copy(out.F64, in[0].F64)
+}
+
+func (r reshape) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
+	return gorgonia.Nodes{Apply(reshape{in[0].Shape()}, dout)}
+}
+
+// Stack returns a followed by b along the first axis: [A, ...], [B, ...] → [A+B, ...].
+func Stack(a, b Node) Node { return Apply(stack{}, a, b) }
+
+type stack struct{}
+
+func (stack) Name() string { return "stack" }
+
+func (stack) Out(in []Spec) Spec {
+	s := in[0].Shape.Clone()
+	s[0] += in[1].Shape[0]
+	return Spec{Shape: s}
+}
+
+func (stack) Run(out Buffer, in []Buffer, _ []float32) {
+	copy(out.F32[copy(out.F32, in[0].F32):], in[1].F32)
+}
+
+func (stack) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
+	a, b := in[0].Shape()[0], in[1].Shape()[0]
+	return gorgonia.Nodes{Rows(dout, 0, a), Rows(dout, a, a+b)}
+}
+
+// Rows returns rows [from, to) of the first axis.
+func Rows(x Node, from, to int) Node { return Apply(rows{from, to}, x) }
+
+type rows struct{ from, to int }
+
+func (r rows) Name() string { return fmt.Sprintf("rows(%d:%d)", r.from, r.to) }
+
+func (r rows) Out(in []Spec) Spec {
+	s := in[0].Shape.Clone()
+	if r.from < 0 || r.from >= r.to || r.to > s[0] {
+		panic(fmt.Sprintf("graph: %s of shape %v", r.Name(), s))
+	}
+	s[0] = r.to - r.from
+	return Spec{Shape: s}
+}
+
+func (r rows) Run(out Buffer, in []Buffer, _ []float32) {
+	n := in[0].Len() / in[0].Shape[0]
+	copy(out.F32, in[0].F32[r.from*n:r.to*n])
+}
+
+func (r rows) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
+	return gorgonia.Nodes{Apply(rowsGrad{r, in[0].Shape()[0]}, dout)}
+}
+
+type rowsGrad struct {
+	rows
+	total int
+}
+
+func (r rowsGrad) Name() string { return fmt.Sprintf("%s-grad(%d)", r.rows.Name(), r.total) }
+
+func (r rowsGrad) Out(in []Spec) Spec {
+	s := in[0].Shape.Clone()
+	s[0] = r.total
+	return Spec{Shape: s}
+}
+
+func (r rowsGrad) Run(out Buffer, in []Buffer, _ []float32) {
+	clear(out.F32)
+	copy(out.F32[r.from*(in[0].Len()/in[0].Shape[0]):], in[0].F32)
+}
+
+func (r rowsGrad) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
+	return gorgonia.Nodes{Apply(r.rows, dout)}
+}
