@@ -50,34 +50,56 @@ func (m *matcher) match(lat *lattice, first int, l line, s *readScratch) {
 			if y < 0 || y+t.h > height {
 				continue
 			}
-			for x := 0; x+t.w <= width; x++ {
-				if score, ok := t.fit(s, x, y); ok {
-					lat.offer(first+face, x, t.w, k, score)
+			for x := 0; x+t.w <= width; x += lanes {
+				at := min(x, width-t.w-lanes+1) // the last block goes back over columns done
+				dots := t.correlate(s.field.cover[y*width+at:])
+				for i := x - at; i < lanes; i++ {
+					if score, ok := t.fit(dots[i], s, at+i, y); ok {
+						lat.offer(first+face, at+i, t.w, k, score)
+					}
 				}
 			}
 		}
 	}
 }
 
-// fit returns the energy that t explains with its ink box at (x, y), and
-// whether it fits there. With dot = Σ c·m, the best gain is dot/Σm² and the
-// energy explained dot²/Σm².
-func (t *template) fit(s *readScratch, x, y int) (float32, bool) {
-	var dot float32
+// lanes is the number of neighbouring places that correlate covers at once: as
+// many sums as fit into registers.
+const lanes = 8
+
+// correlate returns Σ c·m for the ink box at the first pixel of cover and at
+// the next lanes-1 pixels to the right. cover has rows of width pixels.
+func (t *template) correlate(cover []float32) [lanes]float32 {
+	var s0, s1, s2, s3, s4, s5, s6, s7 float32
 	for row := range t.h {
-		o := (y+row)*width + x
-		src := s.field.cover[o : o+t.w]
+		o := row * width
+		src := cover[o : o+t.w+lanes-1]
 		for i, m := range t.mask[row*t.w : (row+1)*t.w] {
-			dot += float32(src[i] * m)
+			c := (*[lanes]float32)(src[i:])
+			s0 += float32(c[0] * m)
+			s1 += float32(c[1] * m)
+			s2 += float32(c[2] * m)
+			s3 += float32(c[3] * m)
+			s4 += float32(c[4] * m)
+			s5 += float32(c[5] * m)
+			s6 += float32(c[6] * m)
+			s7 += float32(c[7] * m)
 		}
 	}
-	if gain := dot / t.energy; gain < minGain || gain > maxGain {
+	return [lanes]float32{s0, s1, s2, s3, s4, s5, s6, s7}
+}
+
+// fit returns the energy that t explains with its ink box at (x, y), and
+// whether it fits there, given dot = Σ c·m: the best gain is dot/Σm² and the
+// energy explained dot²/Σm².
+func (t *template) fit(dot float32, s *readScratch, x, y int) (float32, bool) {
+	if dot < minGain*t.energy || dot > maxGain*t.energy {
 		return 0, false
 	}
 	cover, energy := s.sums.box(x-1, y-1, x+t.w+1, y+t.h+1)
 	spread := energy - cover*cover/t.area
 	fit := dot - cover*t.sum/t.area
-	if fit <= 0 || fit*fit < float32(minFit*minFit)*spread*t.spread {
+	if fit <= 0 || fit*fit < minFit*minFit*spread*t.spread {
 		return 0, false
 	}
 	return dot * dot / t.energy, true
