@@ -1,0 +1,37 @@
+package eval
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"strconv"
+)
+
+// A Number is a measured value. NaN means "not measured", and is null in JSON,
+// which has no NaN; infinities are null too.
+type Number float64
+
+// NaN is the Number of what was not measured.
+func NaN() Number { return Number(math.NaN()) }
+
+// Known reports whether n is a finite value.
+func (n Number) Known() bool { return !math.IsNaN(float64(n)) && !math.IsInf(float64(n), 0) }
+
+// MarshalJSON writes the shortest decimal that reads back as n.
+func (n Number) MarshalJSON() ([]byte, error) {
+	if !n.Known() {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(n))
+}
+
+// UnmarshalJSON reads a JSON number or null.
+func (n *Number) UnmarshalJSON(b []byte) error {
+	if bytes.Equal(b, []byte("null")) {
+		*n = NaN()
+		return nil
+	}
+	f, err := strconv.ParseFloat(string(b), 64)
+	*n = Number(f)
+	return err
+}
