@@ -33,13 +33,14 @@ func (s Schedule) Steps() int { return len(s) - 1 }
 // Step returns the times of step i, 0 ≤ i < T.
 func (s Schedule) Step(i int) (t, next float64) { return s[i], s[i+1] }
 
-// build fills a schedule of T steps from the first T times and checks it.
+// build fills a schedule of T steps from times 1 to T-1 and checks it.
 func build(steps int, time func(i int) float64) Schedule {
 	if steps < 1 {
 		panic("sde: a schedule needs at least 1 step")
 	}
 	s := make(Schedule, steps+1)
-	for i := range steps {
+	s[0] = 1
+	for i := 1; i < steps; i++ {
 		s[i] = time(i)
 	}
 	if _, err := NewSchedule(s); err != nil {
@@ -75,9 +76,6 @@ func SD3(steps int, shift float64) Schedule {
 	checkShift(shift)
 	lowest := shifted(1.0/1000, shift)
 	return build(steps, func(i int) float64 {
-		if i == 0 {
-			return 1
-		}
 		u := float64(i) / float64(steps-1)
 		return shifted(1-float64(u*(1-lowest)), shift)
 	})
