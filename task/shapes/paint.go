@@ -18,12 +18,12 @@ func paint(img task.Image, scene []object, r *rand.Rand) {
 	if img.C != channels || img.H != height || img.W != width || len(img.Pix) != channels*height*width {
 		panic("shapes: image is not 3×32×32")
 	}
-	grey := 25 + r.Float64()*35
+	grey := uniform(r, 25, 60)
 	if r.IntN(2) == 1 {
-		grey = 195 + r.Float64()*40
+		grey = uniform(r, 195, 235)
 	}
 	for c := range channels {
-		v := unit(grey + jitter(r, tintJitter))
+		v := unit(grey + uniform(r, -tintJitter, tintJitter))
 		plane := img.Pix[c*height*width:][:height*width]
 		for i := range plane {
 			plane[i] = v
@@ -32,7 +32,7 @@ func paint(img task.Image, scene []object, r *rand.Rand) {
 	for i := range scene {
 		var ink [channels]float32
 		for c := range ink {
-			ink[c] = unit(palette[scene[i].hue][c] + jitter(r, hueJitter))
+			ink[c] = unit(palette[scene[i].hue][c] + uniform(r, -hueJitter, hueJitter))
 		}
 		stamp(img, &scene[i], ink)
 	}
@@ -61,7 +61,14 @@ func stamp(img task.Image, o *object, ink [channels]float32) {
 // centre of the shape, the shape covers: its signed distance (negative inside)
 // clipped to half a pixel on either side of the edge.
 func coverage(c class, x, y, h float64) float64 {
-	return min(max(0.5-distance(c, x, y, h), 0), 1)
+	switch d := distance(c, x, y, h); {
+	case d >= 0.5:
+		return 0
+	case d <= -0.5:
+		return 1
+	default:
+		return 0.5 - d
+	}
 }
 
 // Proportions, relative to the half side of the box.
@@ -92,8 +99,6 @@ func distance(c class, x, y, h float64) float64 {
 }
 
 func radius(x, y float64) float64 { return math.Sqrt(float64(x*x) + float64(y*y)) }
-
-func jitter(r *rand.Rand, amount float64) float64 { return (2*r.Float64() - 1) * amount }
 
 // unit maps an 8-bit level to [-1, 1].
 func unit(v float64) float32 { return float32(v/127.5 - 1) }

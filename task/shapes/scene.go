@@ -62,10 +62,10 @@ func scatter(r *rand.Rand, scene []object) bool {
 		ok := false
 		for try := 0; try < 20 && !ok; try++ {
 			o := &scene[i]
-			o.size = minSize + r.Float64()*(maxSize-minSize)
-			room := width - 2*border - o.size
-			o.x = border + o.size/2 + r.Float64()*room
-			o.y = border + o.size/2 + r.Float64()*room
+			o.size = uniform(r, minSize, maxSize)
+			near := border + o.size/2
+			o.x = uniform(r, near, width-near)
+			o.y = uniform(r, near, width-near)
 			ok = true
 			for j := range i {
 				ok = ok && apart(o, &scene[j])
@@ -103,7 +103,7 @@ func related(scene []object, wants []want) bool {
 func relate(a, b *object) [4]float64 {
 	dx, dy := a.x-b.x, a.y-b.y
 	norm := math.Sqrt(float64(dx*dx) + float64(dy*dy))
-	dead := 0.1 * (a.size + b.size)
+	dead := float64(0.1 * (a.size + b.size))
 	ox := math.Copysign(max(math.Abs(dx)-dead, 0), dx) / norm
 	oy := math.Copysign(max(math.Abs(dy)-dead, 0), dy) / norm
 	return [4]float64{-ox, ox, -oy, oy}
@@ -121,11 +121,19 @@ func arrange(r *rand.Rand, scene []object, wants []want) {
 	}
 	for i := range scene {
 		o := &scene[i]
-		o.size = minSize + r.Float64()*(maxSize-minSize)
-		slack := (width-gap)/2 - border - o.size
-		o.x = border + o.size/2 + float64(cells[i]%2)*(width+gap-2*border)/2 + r.Float64()*slack
-		o.y = border + o.size/2 + float64(cells[i]/2)*(width+gap-2*border)/2 + r.Float64()*slack
+		o.size = uniform(r, minSize, maxSize)
+		near, far := border+o.size/2, (width-gap-o.size)/2
+		pitch := (width + gap - 2*border) / 2
+		o.x = uniform(r, near, far) + float64(pitch*float64(cells[i]%2))
+		o.y = uniform(r, near, far) + float64(pitch*float64(cells[i]/2))
 	}
+}
+
+// uniform returns a number in [lo, hi). Its explicit rounding, like that of other
+// products here, forbids a fused multiply-add: pictures are the same bits on
+// every machine.
+func uniform(r *rand.Rand, lo, hi float64) float64 {
+	return lo + float64(r.Float64()*(hi-lo))
 }
 
 // gridPairs holds, for each relation, the cells of the first and of the second
