@@ -160,3 +160,32 @@ func (r rowsGrad) Run(out Buffer, in []Buffer, _ []float32) {
 func (r rowsGrad) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 	return gorgonia.Nodes{Apply(r.rows, dout)}
 }
+
+// Repeat returns n copies of x [1, ...] as [n, ...].
+func Repeat(x Node, n int) Node { return Apply(repeat{n}, x) }
+
+type repeat struct{ n int }
+
+func (r repeat) Name() string { return fmt.Sprintf("repeat(%d)", r.n) }
+
+func (r repeat) Out(in []Spec) Spec {
+	s := in[0].Shape.Clone()
+	if s[0] != 1 {
+		panic(fmt.Sprintf("graph: repeat of shape %v", s))
+	}
+	s[0] = r.n
+	return Spec{Shape: s}
+}
+
+func (r repeat) Run(out Buffer, in []Buffer, _ []float32) {
+	for b := range r.n {
+		copy(sample(out, b), in[0].F32)
+	}
+}
+
+func (r repeat) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
+	return gorgonia.Nodes{Apply(sumSamples{in[0].Shape()}, dout)}
+}
+
+// Column returns column i of the last axis of x [B, T, D] as [B, T, 1].
+func Column(x Node, i int) Node { return Apply(block{0, x.Shape()[1], i, i + 1}, x) }

@@ -1,0 +1,186 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+
+	"flowgrpo/internal/graph"
+	"flowgrpo/internal/kernel"
+)
+
+// A Replica runs a model with one Theta on one device. Programs are compiled on
+// first use and kept, one per batch size. Replicas share the parameters; each is
+// for one goroutine.
+type Replica struct {
+	model    *Model
+	theta    Theta
+	velocity map[int]*program
+	gradient map[string]*program
+}
+
+var _ Trainable = (*Replica)(nil)
+
+// NewReplica returns a replica of m that runs with theta.
+func (m *Model) NewReplica(theta Theta) *Replica {
+	return &Replica{model: m, theta: theta, velocity: map[int]*program{}, gradient: map[string]*program{}}
+}
+
+// A program is a compiled graph with the staging memory of its conditions.
+type program struct {
+	*graph.Program
+	builder        *Builder
+	hidden, pooled []float32
+	times          []float32
+	outputs        int // that the objective asked for, after its loss
+}
+
+// Velocity implements [VelocityModel].
+func (r *Replica) Velocity(ctx context.Context, dst, x []float32, t float64, cond []Condition) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	p, err := r.velocityProgram(len(cond))
+	if err != nil {
+		return err
+	}
+	for i := range p.times {
+		p.times[i] = float32(t)
+	}
+	r.bind(p, x, p.times, cond)
+	p.Run()
+	copy(dst, p.Output(0).F32)
+	return nil
+}
+
+// Gradient implements [Trainable]: the first buffer returned is the loss, the
+// others are the objective's outputs; all are overwritten by the next call.
+func (r *Replica) Gradient(grad []float32, obj Objective, batch Batch) ([]graph.Buffer, error) {
+	p, err := r.gradientProgram(obj, len(batch.Cond))
+	if err != nil {
+		return nil, err
+	}
+	r.bind(p, batch.X, batch.T, batch.Cond)
+	if batch.Bind != nil {
+		batch.Bind(p.Program)
+	}
+	p.Run()
+	outputs := make([]graph.Buffer, p.outputs+1)
+	for i := range outputs {
+		outputs[i] = p.Output(i)
+	}
+	w := r.theta.Trained()
+	for i, param := range trainable(w) {
+		at := w.Offset(param.Name)
+		kernel.Axpy(grad[at:at+param.Size()], 1, p.Output(len(outputs)+i).F32)
+	}
+	return outputs, nil
+}
+
+func trainable(w *Weights) []Parameter {
+	var params []Parameter
+	for _, p := range w.Parameters() {
+		if !p.Frozen {
+			params = append(params, p)
+		}
+	}
+	return params
+}
+
+// bind points the program at its parameters and inputs.
+func (r *Replica) bind(p *program, x, times []float32, cond []Condition) {
+	for _, w := range []*Weights{r.theta.Base, r.theta.Adapter} {
+		if w == nil {
+			continue
+		}
+		for _, param := range w.Parameters() {
+			p.Bind(param.Name, w.Tensor(param.Name))
+		}
+	}
+	s := r.model.Network.Shape()
+	hidden, pooled := s.Tokens*s.Joint, s.Pooled
+	for i, c := range cond {
+		copy(p.hidden[i*hidden:(i+1)*hidden], c.Hidden)
+		copy(p.pooled[i*pooled:(i+1)*pooled], c.Pooled)
+	}
+	p.Bind("x", x)
+	p.Bind("t", times)
+	p.Bind("hidden", p.hidden)
+	p.Bind("pooled", p.pooled)
+	if r.model.null.Hidden != nil {
+		p.Bind("null_hidden", r.model.null.Hidden)
+		p.Bind("null_pooled", r.model.null.Pooled)
+	}
+}
+
+// build lays out the network for a batch and returns its velocity.
+func (r *Replica) build(batch int) (*program, graph.Node) {
+	net := r.model.Network
+	params, adapter := net.Parameters(), r.model.LoRA
+	if r.theta.Adapter == nil {
+		adapter = nil
+	} else {
+		params = append(params, r.theta.Adapter.Parameters()...)
+	}
+	b := newBuilder(params, adapter)
+	s := net.Shape()
+	in := Inputs{
+		X:      graph.Input(b.Graph, "x", batch, s.Channels, s.Height, s.Width),
+		T:      graph.Input(b.Graph, "t", batch),
+		Hidden: graph.Input(b.Graph, "hidden", batch, s.Tokens, s.Joint),
+		Pooled: graph.Input(b.Graph, "pooled", batch, s.Pooled),
+	}
+	p := &program{
+		builder: b, times: make([]float32, batch),
+		hidden: make([]float32, batch*s.Tokens*s.Joint), pooled: make([]float32, batch*s.Pooled),
+	}
+	return p, net.Velocity(b, in)
+}
+
+func (r *Replica) velocityProgram(batch int) (*program, error) {
+	if p, ok := r.velocity[batch]; ok {
+		return p, nil
+	}
+	p, v := r.build(batch)
+	var err error
+	if p.Program, err = graph.Compile(v); err != nil {
+		return nil, err
+	}
+	r.velocity[batch] = p
+	return p, nil
+}
+
+func (r *Replica) gradientProgram(obj Objective, batch int) (*program, error) {
+	key := fmt.Sprintf("%s/%d", obj.Name(), batch)
+	if p, ok := r.gradient[key]; ok {
+		return p, nil
+	}
+	p, v := r.build(batch)
+	loss, outputs := obj.Build(p.builder.Graph, v)
+	var wrt []graph.Node
+	for _, param := range trainable(r.theta.Trained()) {
+		wrt = append(wrt, p.builder.Param(param.Name))
+	}
+	grads, err := graph.Gradients(loss, wrt...)
+	if err != nil {
+		return nil, err
+	}
+	p.outputs = len(outputs)
+	all := append(append([]graph.Node{loss}, outputs...), grads...)
+	if p.Program, err = graph.Compile(all...); err != nil {
+		return nil, err
+	}
+	r.gradient[key] = p
+	return p, nil
+}
+
+// Bytes returns the memory of the buffers of all programs compiled so far.
+func (r *Replica) Bytes() int {
+	total := 0
+	for _, p := range r.velocity {
+		total += p.Bytes()
+	}
+	for _, p := range r.gradient {
+		total += p.Bytes()
+	}
+	return total
+}

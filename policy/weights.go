@@ -1,0 +1,140 @@
+package policy
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"flowgrpo/internal/rng"
+)
+
+// A Parameter describes one tensor of a network.
+type Parameter struct {
+	Name   string // as diffusers names it
+	Shape  []int
+	Init   Init
+	Frozen bool // a buffer: saved, but never trained
+}
+
+// Size returns the number of elements.
+func (p Parameter) Size() int {
+	n := 1
+	for _, d := range p.Shape {
+		n *= d
+	}
+	return n
+}
+
+// Init draws the initial values of a tensor of the given shape.
+type Init func(dst []float32, shape []int, key rng.Key)
+
+// Weights are named tensors in one flat array, trainable ones first.
+type Weights struct {
+	params  []Parameter
+	offset  map[string]int
+	index   map[string]int
+	data    []float32
+	trained int
+}
+
+// NewWeights returns zero weights for params; trainable parameters keep their
+// order, frozen ones follow.
+func NewWeights(params []Parameter) *Weights {
+	w := &Weights{offset: map[string]int{}, index: map[string]int{}}
+	for _, frozen := range []bool{false, true} {
+		for _, p := range params {
+			if p.Frozen == frozen {
+				w.params = append(w.params, p)
+			}
+		}
+	}
+	total := 0
+	for i, p := range w.params {
+		if _, dup := w.offset[p.Name]; dup {
+			panic("policy: two parameters are called " + p.Name)
+		}
+		w.offset[p.Name], w.index[p.Name] = total, i
+		total += p.Size()
+		if !p.Frozen {
+			w.trained = total
+		}
+	}
+	w.data = make([]float32, total)
+	return w
+}
+
+// Initialize draws all weights from seed.
+func (w *Weights) Initialize(seed int64) {
+	for i, p := range w.params {
+		key := rng.Key{Seed: seed, Purpose: rng.Params, Prompt: uint32(i)}
+		p.Init(w.Tensor(p.Name), p.Shape, key)
+	}
+}
+
+// Parameters returns the descriptions in storage order; do not modify.
+func (w *Weights) Parameters() []Parameter { return w.params }
+
+// Lookup returns the description of the parameter called name.
+func (w *Weights) Lookup(name string) (Parameter, bool) {
+	i, ok := w.index[name]
+	if !ok {
+		return Parameter{}, false
+	}
+	return w.params[i], true
+}
+
+// Tensor returns the values of the parameter called name, not a copy.
+// It panics if there is none.
+func (w *Weights) Tensor(name string) []float32 {
+	i, ok := w.index[name]
+	if !ok {
+		panic(fmt.Sprintf("policy: no parameter %q", name))
+	}
+	return w.data[w.offset[name] : w.offset[name]+w.params[i].Size()]
+}
+
+// Offset returns where the parameter called name begins in Data.
+func (w *Weights) Offset(name string) int { return w.offset[name] }
+
+// Data returns all values, not a copy.
+func (w *Weights) Data() []float32 { return w.data }
+
+// Trainable returns the values of the parameters that are trained, not a copy.
+func (w *Weights) Trainable() []float32 { return w.data[:w.trained] }
+
+// Clone returns an independent copy.
+func (w *Weights) Clone() *Weights {
+	c := *w
+	c.data = slices.Clone(w.data)
+	return &c
+}
+
+func zeros(dst []float32, _ []int, _ rng.Key) { clear(dst) }
+
+func ones(dst []float32, _ []int, _ rng.Key) {
+	for i := range dst {
+		dst[i] = 1
+	}
+}
+
+// normal returns an Init that draws from N(0, std²).
+func normal(std float32) Init {
+	return func(dst []float32, _ []int, key rng.Key) {
+		key.Normals(dst)
+		for i := range dst {
+			dst[i] *= std
+		}
+	}
+}
+
+// xavier draws uniformly in ±√(6/(fan in + fan out)), Glorot's rule for layers
+// [out, in, ...].
+func xavier(dst []float32, shape []int, key rng.Key) {
+	in := len(dst) / shape[0]
+	bound := math.Sqrt(6 / float64(in+shape[0]))
+	u := make([]float64, len(dst))
+	key.Uniforms(u)
+	for i := range dst {
+		dst[i] = float32((2*u[i] - 1) * bound)
+	}
+}

@@ -1,0 +1,125 @@
+package rollout
+
+import (
+	"context"
+	"fmt"
+
+	"flowgrpo/internal/rng"
+	"flowgrpo/sde"
+)
+
+// A Sampler says how noise becomes pictures.
+type Sampler struct {
+	Schedule    sde.Schedule
+	Dynamics    sde.Dynamics
+	Plan        sde.Plan // which steps are noisy; the others follow the ODE
+	SharedNoise bool     // all samples of a prompt begin at the same noise
+}
+
+// Transition returns the transition of step i.
+func (s Sampler) Transition(i int) sde.Transition {
+	t, next := s.Schedule.Step(i)
+	if s.Plan.Noisy[i] {
+		return s.Dynamics.Transition(t, next)
+	}
+	return sde.ODE{}.Transition(t, next)
+}
+
+// A Trajectory is the way of one sample from noise to picture.
+type Trajectory struct {
+	Request Request
+	States  [][]float32 // T+1 states of D float32, exactly as the policy saw them
+	Logp    []float64   // log-probability of each step in nats, summed over D; 0 for ODE steps
+}
+
+// Picture returns the finished sample, not a copy.
+func (t *Trajectory) Picture() []float32 { return t.States[len(t.States)-1] }
+
+// Noise says which noise a rollout draws: equal values draw equal numbers.
+type Noise struct {
+	Seed      int64
+	Iteration uint32
+	// Initial and Step tell training and evaluation apart.
+	Initial, Step rng.Purpose
+}
+
+// initial returns the address of a request's first noise.
+func (n Noise) initial(r Request, shared bool) rng.Key {
+	k := rng.Key{Seed: n.Seed, Purpose: n.Initial, Iteration: n.Iteration, Prompt: r.Prompt, Sample: r.Sample}
+	if shared {
+		k.Sample = 0
+	}
+	return k
+}
+
+func (n Noise) step(r Request, i int) rng.Key {
+	return rng.Key{Seed: n.Seed, Purpose: n.Step, Iteration: n.Iteration, Prompt: r.Prompt, Sample: r.Sample, Step: uint32(i)}
+}
+
+// Sample draws one trajectory per request, in order.
+func (p *Pool) Sample(ctx context.Context, s Sampler, noise Noise, requests []Request) ([]Trajectory, error) {
+	if len(s.Plan.Noisy) != s.Schedule.Steps() {
+		panic(fmt.Sprintf("rollout: plan of %d steps for a schedule of %d", len(s.Plan.Noisy), s.Schedule.Steps()))
+	}
+	out := make([]Trajectory, len(requests))
+	err := p.each(ctx, len(requests), func(ctx context.Context, d Device, lo, hi int) error {
+		return p.sampleChunk(ctx, d, s, noise, requests[lo:hi], out[lo:hi])
+	})
+	return out, err
+}
+
+func (p *Pool) sampleChunk(ctx context.Context, d Device, s Sampler, noise Noise, requests []Request, out []Trajectory) error {
+	n, dim, steps := len(requests), p.dim, s.Schedule.Steps()
+	states := make([][]float32, steps+1)
+	for i := range states {
+		states[i] = make([]float32, n*dim)
+	}
+	v, eps := make([]float32, n*dim), make([]float32, dim)
+	row := func(x []float32, i int) []float32 { return x[i*dim : (i+1)*dim : (i+1)*dim] }
+	for i, r := range requests {
+		noise.initial(r, s.SharedNoise).Normals(row(states[0], i))
+		out[i] = Trajectory{Request: r, Logp: make([]float64, steps)}
+	}
+	cond := conditions(requests)
+	for k := range steps {
+		t, _ := s.Schedule.Step(k)
+		if err := d.Velocity(ctx, v, states[k], t, cond); err != nil {
+			return err
+		}
+		tr := s.Transition(k)
+		for i, r := range requests {
+			x, next := row(states[k], i), row(states[k+1], i)
+			if tr.Std > 0 {
+				noise.step(r, k).Normals(eps)
+			}
+			tr.Step(next, x, row(v, i), eps)
+			if tr.Std > 0 {
+				out[i].Logp[k] = tr.LogProb(next, x, row(v, i))
+			}
+		}
+	}
+	for i := range out {
+		for _, state := range states {
+			out[i].States = append(out[i].States, row(state, i))
+		}
+	}
+	return nil
+}
+
+// Integrate follows the ODE from noise and returns the pictures, in order, each
+// of D float32.
+func (p *Pool) Integrate(ctx context.Context, solver sde.Solver, schedule sde.Schedule, noise Noise, requests []Request) ([][]float32, error) {
+	out := make([][]float32, len(requests))
+	err := p.each(ctx, len(requests), func(ctx context.Context, d Device, lo, hi int) error {
+		x := make([]float32, (hi-lo)*p.dim)
+		for i, r := range requests[lo:hi] {
+			out[lo+i] = x[i*p.dim : (i+1)*p.dim : (i+1)*p.dim]
+			noise.initial(r, false).Normals(out[lo+i])
+		}
+		cond := conditions(requests[lo:hi])
+		return solver.Integrate(x, schedule, func(dst, x []float32, t float64) error {
+			return d.Velocity(ctx, dst, x, t, cond)
+		})
+	})
+	return out, err
+}
