@@ -78,6 +78,7 @@ func TestHostile(t *testing.T) {
 		{"unknown field", raw(`{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}}`, zeros(4)...), `tensor "w": unknown field "x"`},
 		{"size", raw(`{"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,20]}}`, zeros(20)...), `tensor "w": F32 [2 3] needs 24 bytes, data_offsets give 20`},
 		{"hole", raw(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}`, zeros(12)...), `bytes 4..8 belong to no tensor (holes are not allowed)`},
+		{"hole of one byte", raw(`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}`, zeros(3)...), `bytes 1..2 belong to no tensor (holes are not allowed)`},
 		{"hole at the start", raw(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, zeros(8)...), `bytes 0..4 belong to no tensor (holes are not allowed)`},
 		{"overlap", raw(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}`, zeros(12)...), `bytes 4..8 belong to both "a" and "b"`},
 		{"aliased", raw(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, zeros(4)...), `bytes 0..4 belong to both "a" and "b"`},
@@ -189,12 +190,47 @@ func TestRoundTrip(t *testing.T) {
 		}
 	}
 	first, _ := os.ReadFile(path)
-	if n := binary.LittleEndian.Uint64(first); n%8 != 0 {
-		t.Errorf("header length %d is not a multiple of 8", n)
-	}
 	var again bytes.Buffer
 	if err := Encode(&again, f.Tensors, f.Metadata); err != nil || !bytes.Equal(first, again.Bytes()) {
 		t.Errorf("second writing differs (%v)", err)
+	}
+}
+
+func TestHeaderIsPadded(t *testing.T) {
+	for n := range 16 {
+		var b bytes.Buffer
+		if err := Encode(&b, nil, map[string]string{"k": strings.Repeat("v", n)}); err != nil {
+			t.Fatal(err)
+		}
+		if b.Len()%8 != 0 || binary.LittleEndian.Uint64(b.Bytes()) != uint64(b.Len()-8) {
+			t.Errorf("header of %d bytes, length field %d", b.Len()-8, binary.LittleEndian.Uint64(b.Bytes()))
+		}
+	}
+}
+
+// TestReference reads a file of the reference implementation, see testdata/reference.py.
+func TestReference(t *testing.T) {
+	f, err := Read("testdata/reference.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	third := float64(float32(1) / 3)
+	want := []Tensor{
+		{Name: "bool", DType: Bool, Shape: []int{2}, Data: []float32{1, 0}},
+		{Name: "empty", DType: F32, Shape: []int{0, 3}},
+		{Name: "f16", DType: F16, Shape: []int{2}, Data: []float32{0x1.554p-2, -65504}},
+		{Name: "f32", DType: F32, Shape: []int{2, 2}, Data: []float32{1.5, 0, 1e-45, 3.4e38}},
+		{Name: "f64", DType: F64, Shape: []int{2}, Data: []float32{float32(third), float32(math.Inf(-1))}, Data64: []float64{1. / 3, -1e300}},
+		{Name: "i32", DType: I32, Shape: []int{1, 1, 1}, Data: []float32{1 << 31}, Data64: []float64{math.MaxInt32}},
+		{Name: "i64", DType: I64, Shape: []int{1}, Data: []float32{-1 << 40}, Data64: []float64{-1 << 40}},
+		{Name: "scalar", DType: F32, Data: []float32{2.5}},
+		{Name: "u8", DType: U8, Shape: []int{2}, Data: []float32{0, 255}},
+	}
+	if d := cmp.Diff(want, f.Tensors, cmpopts.EquateEmpty()); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+	if d := cmp.Diff(map[string]string{"format": "np", "note": "é \"quoted\""}, f.Metadata); d != "" {
+		t.Errorf("metadata (-want +got)\n%s", d)
 	}
 }
 
