@@ -1,12 +1,6 @@
 package kernel
 
-import "math"
-
-// Constants of the tanh form of GELU, doubled since gelu(x) = x·σ(2u(x)).
-const (
-	gelu1 = 2 * 0.7978845608028654            // 2·√(2/π)
-	gelu3 = 2 * 0.7978845608028654 * 0.044715 // cubic term of 2u
-)
+import "flowgrpo/internal/kernel/poly"
 
 // Exp sets dst = eˣ. dst may be x.
 func Exp(dst, x []float32) {
@@ -50,7 +44,7 @@ func GeluGrad(dst, x, dy []float32) {
 	checkSame(len(dst), x, dy)
 	for i, x := range x {
 		s := 1 / (1 + exp32(-geluArg(x)))
-		slope := fma32(x*x, 3*gelu3, gelu1)
+		slope := fma32(x*x, 3*poly.Gelu3, poly.Gelu1)
 		dst[i] = dy[i] * fma32(x*slope, s*(1-s), s)
 	}
 }
@@ -73,8 +67,4 @@ func SiluGrad(dst, x, dy []float32) {
 }
 
 // geluArg returns 2u(x) of Gelu.
-func geluArg(x float32) float32 { return x * fma32(x*x, gelu3, gelu1) }
-
-func exp32(x float32) float32  { return float32(math.Exp(float64(x))) }
-func tanh32(x float32) float32 { return float32(math.Tanh(float64(x))) }
-func log32(x float32) float32  { return float32(math.Log(float64(x))) }
+func geluArg(x float32) float32 { return x * fma32(x*x, poly.Gelu3, poly.Gelu1) }
