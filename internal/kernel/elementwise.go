@@ -82,10 +82,10 @@ func GatedResidual(dst, x, gate, h []float32, rows, d int) {
 
 // GatedResidualGrad is the gradient of GatedResidual given dy: it sets
 // dh = gate∘dy and adds Σ_rows h∘dy to dgate, a chain of fused multiply-adds in
-// row order. (The gradient with respect to x is dy itself.) dgate may be nil;
+// row order. (The gradient with respect to x is dy itself.) dgate and dh may be nil;
 // dh may be dy.
 func GatedResidualGrad(dh, dgate, gate, h, dy []float32, rows, d int) {
-	checkMatrix(dh, rows, d, d)
+	checkOptional(dh, rows*d)
 	checkMatrix(h, rows, d, d)
 	checkMatrix(dy, rows, d, d)
 	checkMatrix(gate, 1, d, d)
@@ -96,7 +96,9 @@ func GatedResidualGrad(dh, dgate, gate, h, dy []float32, rows, d int) {
 			if dgate != nil {
 				dgate[j] = fma32(h[at], dy[at], dgate[j])
 			}
-			dh[at] = gate[j] * dy[at]
+			if dh != nil {
+				dh[at] = gate[j] * dy[at]
+			}
 		}
 	}
 }
