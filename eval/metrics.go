@@ -3,6 +3,7 @@ package eval
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -116,18 +117,20 @@ func ReadMetrics(r io.Reader) ([]Metrics, error) {
 		if err := json.Unmarshal(line, &m); err != nil {
 			return nil, fmt.Errorf("eval: metrics line %d: %w", n, err)
 		}
+		if m == nil {
+			return nil, fmt.Errorf("eval: metrics line %d is not an object", n)
+		}
 		all = append(all, m)
 	}
 }
 
 // dropRepeated keeps the last line of every iteration, in order of iteration.
 func dropRepeated(all []Metrics) []Metrics {
-	slices.SortStableFunc(all, func(a, b Metrics) int {
-		return int(a[KeyIteration]) - int(b[KeyIteration])
-	})
+	byIteration := func(a, b Metrics) int { return cmp.Compare(a[KeyIteration], b[KeyIteration]) }
+	slices.SortStableFunc(all, byIteration)
 	var out []Metrics
 	for i, m := range all {
-		if i+1 == len(all) || all[i+1][KeyIteration] != m[KeyIteration] {
+		if i+1 == len(all) || byIteration(m, all[i+1]) != 0 {
 			out = append(out, m)
 		}
 	}

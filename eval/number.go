@@ -17,6 +17,9 @@ func NaN() Number { return Number(math.NaN()) }
 // Known reports whether n is a finite value.
 func (n Number) Known() bool { return !math.IsNaN(float64(n)) && !math.IsInf(float64(n), 0) }
 
+// Equal reports whether n and m are the same value or both unknown.
+func (n Number) Equal(m Number) bool { return n == m || !n.Known() && !m.Known() }
+
 // MarshalJSON writes the shortest decimal that reads back as n.
 func (n Number) MarshalJSON() ([]byte, error) {
 	if !n.Known() {

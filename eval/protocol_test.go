@@ -1,0 +1,200 @@
+package eval
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"flowgrpo/reward"
+	"flowgrpo/task"
+)
+
+// brightness rewards the first pixel; it cannot score picture number fails.
+type brightness struct {
+	name  string
+	fails int
+	err   error
+}
+
+func (b brightness) Name() string { return b.name }
+
+func (b brightness) Score(_ context.Context, batch []reward.Sample) ([]reward.Result, error) {
+	out := make([]reward.Result, len(batch))
+	for i, s := range batch {
+		out[i] = reward.Result{Score: float64(s.Image.Pix[0]), Parts: map[string]float64{"half": float64(s.Image.Pix[0]) / 2}}
+		if i == b.fails {
+			out[i] = reward.Result{Err: errors.New("unreadable")}
+		}
+	}
+	return out, b.err
+}
+
+// ramp is a sampler whose picture number i has brightness i/10.
+type ramp struct{ lost int }
+
+func (r ramp) Sample(_ context.Context, prompts []task.Prompt, per int, _ Mode) ([]task.Image, error) {
+	var imgs []task.Image
+	for i := range len(prompts)*per - r.lost {
+		img := task.NewImage(3, 8, 8)
+		img.Pix[0] = float32(i) / 10
+		imgs = append(imgs, img)
+	}
+	return imgs, nil
+}
+
+func (r ramp) KL() (float64, bool) { return 0.25, true }
+
+func protocol() *Protocol {
+	return &Protocol{
+		Prompts:   []task.Prompt{{ID: 7, Text: "x", Category: "c"}, {ID: 9, Text: "y", Category: "d"}},
+		PerPrompt: 2,
+		Reward:    brightness{name: "bright", fails: 1},
+		Extra:     []reward.Reward{brightness{name: "extra", fails: -1}},
+		Judge:     brightness{name: "judge", fails: -1},
+	}
+}
+
+func TestProtocolRun(t *testing.T) {
+	m, imgs, err := protocol().Run(t.Context(), ramp{}, SDE10)
+	if err != nil || len(imgs) != 4 {
+		t.Fatalf("%d pictures, error %v", len(imgs), err)
+	}
+	if m.Score.Failed != 1 || m.KL != 0.25 {
+		t.Errorf("failed %d, KL %v", m.Score.Failed, m.KL)
+	}
+	row := m.Rows[3]
+	want := Row{Prompt: 9, Text: "y", Category: "d", Sample: 1, Reward: Number(float32(0.3)), Judge: Number(float32(0.3)),
+		Rewards: map[string]Number{"half": Number(float32(0.3)) / 2, "extra": Number(float32(0.3))}}
+	if diff := cmp.Diff(want, row); diff != "" {
+		t.Errorf("row (-want +got):\n%s", diff)
+	}
+	if m.Rows[1].Error != "unreadable" || m.Rows[1].Reward.Known() {
+		t.Errorf("a failed sample is %+v", m.Rows[1])
+	}
+	if m, _, _ := protocol().Run(t.Context(), ramp{}, ODE40); m.KL.Known() {
+		t.Error("the ODE has no KL")
+	}
+}
+
+func TestProtocolErrors(t *testing.T) {
+	dead := errors.New("service is down")
+	for name, change := range map[string]func(*Protocol){
+		"reward": func(p *Protocol) { p.Reward = brightness{name: "r", err: dead} },
+		"extra":  func(p *Protocol) { p.Extra = []reward.Reward{brightness{name: "r", err: dead}} },
+		"judge":  func(p *Protocol) { p.Judge = brightness{name: "r", err: dead} },
+	} {
+		p := protocol()
+		change(p)
+		if _, _, err := p.Run(t.Context(), ramp{}, ODE40); !errors.Is(err, dead) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	if _, _, err := protocol().Run(t.Context(), ramp{lost: 1}, ODE40); err == nil {
+		t.Error("a missing picture went unnoticed")
+	}
+}
+
+// TestResultShape checks result.json against the keys that readers rely on.
+func TestResultShape(t *testing.T) {
+	p := protocol()
+	m, _, err := p.Run(t.Context(), ramp{}, ODE40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := Evaluation{Weights: "base", Modes: []ModeScore{m}}
+	tuned := Evaluation{Iteration: 5, Weights: "ema", Modes: []ModeScore{m}}
+	r := Result{Task: "toy", Seconds: 3, Base: NewOutcome(base), Tuned: NewOutcome(tuned),
+		Gain: Gains(base, tuned, Options{Resamples: 10})}
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Task        string
+		Seconds     float64
+		Base, Tuned struct {
+			Reward, Judge      float64
+			Frechet, Diversity *float64
+			Categories         map[string]float64
+			Modes              map[string]struct{ Reward float64 }
+		}
+		Gain map[string]struct{ Mean float64 }
+	}
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Base.Categories["d"] == 0 || got.Tuned.Reward == 0 || got.Base.Frechet != nil ||
+		got.Tuned.Modes["ode40"].Reward != got.Tuned.Reward || len(got.Gain) == 0 {
+		t.Errorf("result.json reads back as %+v", got)
+	}
+	var back Result
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(r, back, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("result.json does not round-trip:\n%s", diff)
+	}
+}
+
+func TestGains(t *testing.T) {
+	eval := func(rewards ...Number) Evaluation {
+		var rows []Row
+		for i, r := range rewards {
+			rows = append(rows, Row{Prompt: uint32(i), Category: "c", Reward: r, Judge: NaN()})
+		}
+		return Evaluation{Modes: []ModeScore{{Rows: rows}}}
+	}
+	// Every prompt gains exactly 0.25, so the paired interval is a point although
+	// the rewards themselves spread over [0, 1].
+	g := Gains(eval(0, 0.25, 0.5, 0.75), eval(0.25, 0.5, 0.75, 1), Options{Resamples: 50})
+	if r := g["reward"]; r.Mean != 0.25 || r.Interval != [2]Number{0.25, 0.25} {
+		t.Errorf("gain %+v", r)
+	}
+	if _, ok := g["judge"]; ok {
+		t.Error("a judge that never judged has a gain")
+	}
+	if g := Gains(eval(1), eval(1, 2), Options{}); len(g) != 0 {
+		t.Error("evaluations of different prompts were compared")
+	}
+}
+
+func TestWatch(t *testing.T) {
+	good := Point{0, 0.6, 0.58, 3, 0.8}
+	for _, test := range []struct {
+		name   string
+		last   Point
+		middle []Point
+		want   []string
+	}{
+		{"healthy", Point{50, 0.93, 0.9, 3.1, 0.78}, nil, nil},
+		{"no change", Point{50, 0.6, 0.4, 9, 0.1}, nil, nil},
+		{"judge falls", Point{50, 0.93, 0.5, 3, 0.8}, nil, []string{JudgeFalls}},
+		{"judge falls late", Point{50, 0.95, 0.8, 3, 0.8}, []Point{{25, 0.9, 0.88, 3, 0.8}}, []string{JudgeFalls}},
+		{"judge lags", Point{50, 0.93, 0.7, 3, 0.8}, nil, []string{JudgeLags}},
+		{"less real", Point{50, 0.93, 0.9, 3.4, 0.8}, nil, []string{FrechetRises}},
+		{"collapse", Point{50, 0.93, 0.9, 3, 0.7}, nil, []string{DiversityFalls}},
+		{"all of it", Point{50, 0.99, 0.2, 30, 0.1}, nil, []string{JudgeFalls, FrechetRises, DiversityFalls}},
+		{"past the best", Point{50, 0.7, 0.68, 3, 0.8}, []Point{{25, 0.9, 0.88, 3, 0.8}}, []string{PastBest}},
+		{"only reward known", Point{50, 0.93, NaN(), NaN(), NaN()}, nil, nil},
+	} {
+		history := append(append([]Point{good}, test.middle...), test.last)
+		var names []string
+		for _, w := range Watch(history, DefaultLimits()) {
+			names = append(names, w.Name)
+			if w.Iteration != 50 || !strings.HasSuffix(w.Message, ".") {
+				t.Errorf("%s: warning %+v", test.name, w)
+			}
+		}
+		if diff := cmp.Diff(test.want, names); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+	}
+	if ws := Watch([]Point{good}, DefaultLimits()); ws != nil {
+		t.Errorf("a single point warns: %v", ws)
+	}
+}
