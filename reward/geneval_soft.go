@@ -108,7 +108,8 @@ func countTerm(present, want, limit int) float64 {
 // excess returns 1 if present < limit, else 1 less 1/unit for every object from
 // the limit-th on, not below 0.
 func excess(present, limit, unit int) float64 {
-	return max(0, 1-float64(max(present-limit+1, 0))/float64(unit))
+	over := max(present-limit+1, 0)
+	return float64(max(unit-over, 0)) / float64(unit)
 }
 
 func colorTerm(m match, want int) float64 {

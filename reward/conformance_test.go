@@ -1,0 +1,93 @@
+package reward_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"flowgrpo/reward"
+	"flowgrpo/reward/rewardtest"
+	"flowgrpo/task"
+)
+
+// brightest "reads" the picture: it says B if the first pixel is bright, else
+// nothing. Its detections are a circle for every bright pixel of the first row.
+type brightest struct{}
+
+func (brightest) Read(im task.Image) string {
+	if im.Pix[0] > 0 {
+		return "B"
+	}
+	return ""
+}
+
+func (brightest) Detect(im task.Image) (out []task.Detection) {
+	for x := range im.W {
+		if im.At(0, x, 0) > 0 {
+			out = append(out, task.Detection{Class: "circle", Box: [4]float64{float64(x), 0, float64(x + 1), 1}, Score: 1})
+		}
+	}
+	return out
+}
+
+// samples returns n pictures with 0, 1, 2, … bright pixels.
+func samples(n int) (out []reward.Sample) {
+	for i := range n {
+		im := task.NewImage(3, 4, 8)
+		for x := range i {
+			im.Set(0, x, 0, 1)
+		}
+		out = append(out, reward.Sample{Image: im, Prompt: task.Prompt{ID: uint32(i), Text: `say "BB"`,
+			Metadata: []byte(`{"text":"BB","include":[{"class":"circle","count":2}]}`)}})
+	}
+	return out
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	deps := reward.Deps{Reader: brightest{}, Detector: brightest{}}
+	var terms []reward.Term
+	for i, doc := range reward.Kinds() {
+		r, err := reward.New(doc.Kind, doc.Kind, nil, deps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(doc.Kind, func(t *testing.T) { rewardtest.Test(t, r, samples(5)) })
+		terms = append(terms, reward.Term{Reward: r, Weight: 1, Scale: float64(i + 1)})
+	}
+	sum, err := reward.NewWeighted("sum", terms...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("weighted", func(t *testing.T) { rewardtest.Test(t, sum, samples(5)) })
+}
+
+// The built-in rewards must pass without the net that New spans, too.
+func TestConformanceUnchecked(t *testing.T) {
+	t.Parallel()
+	for _, r := range []reward.Reward{
+		reward.NewTextMatch("text", brightest{}), reward.NewTextReleased("released", brightest{}),
+		reward.NewGenEval("geneval", brightest{}, reward.GenEvalRules{}), reward.NewGenEvalSoft("soft", brightest{}, reward.GenEvalRules{}),
+		reward.NewJPEGCompressibility("jpeg"), reward.NewBrightness("brightness"), reward.NewContrast("contrast"),
+	} {
+		t.Run(r.Name(), func(t *testing.T) { rewardtest.Test(t, r, samples(4)) })
+	}
+}
+
+func ExampleNew() {
+	r, err := reward.New("geneval-soft", "composition", nil, reward.Deps{Detector: brightest{}})
+	if err != nil {
+		panic(err)
+	}
+	results, err := r.Score(context.Background(), samples(3))
+	if err != nil {
+		panic(err)
+	}
+	for _, result := range results {
+		fmt.Println(result.Score, result.Parts)
+	}
+	// Output:
+	// 0 map[count:0 strict:0]
+	// 0.5 map[count:0.5 strict:0]
+	// 1 map[count:1 strict:1]
+}

@@ -1,0 +1,71 @@
+package reward
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestNew(t *testing.T) {
+	t.Parallel()
+	all := Deps{Reader: page("x"), Detector: scene{}}
+	for _, doc := range Kinds() {
+		r, err := New(doc.Kind, "mine", nil, all)
+		if err != nil || r.Name() != "mine" {
+			t.Errorf("New(%q): %v, %v", doc.Kind, r, err)
+		}
+		if doc.Summary == "" {
+			t.Errorf("kind %q has no summary", doc.Kind)
+		}
+		if _, err := New(doc.Kind, "mine", nil, Deps{}); (err != nil) != (doc.Needs != "") {
+			t.Errorf("New(%q) without a task: error %v, but it needs %q", doc.Kind, err, doc.Needs)
+		}
+	}
+	for _, kind := range []string{"text", "text-released", "geneval", "geneval-soft", "jpeg-compressibility", "jpeg-incompressibility", "jpeg-compressibility-ddpo"} {
+		if !slices.ContainsFunc(Kinds(), func(d KindDoc) bool { return d.Kind == kind }) {
+			t.Errorf("kind %q is missing", kind)
+		}
+	}
+}
+
+func TestNewErrors(t *testing.T) {
+	t.Parallel()
+	all := Deps{Reader: page("x"), Detector: scene{}}
+	for _, c := range []struct {
+		kind   string
+		params map[string]any
+		deps   Deps
+		want   string
+	}{
+		{"genval", nil, all, `reward "r": unknown kind "genval" (did you mean "geneval"?)`},
+		{"aesthetic", nil, all, `reward "r": unknown kind "aesthetic" (known: brightness, contrast, geneval, geneval-soft, jpeg-compressibility, jpeg-compressibility-ddpo, jpeg-incompressibility, text, text-released)`},
+		{"text", nil, Deps{}, `reward "r": kind "text" needs a reader, which this task does not have`},
+		{"geneval", nil, Deps{Reader: page("x")}, `reward "r": kind "geneval" needs a detector, which this task does not have`},
+		{"geneval", map[string]any{"minscore": .3}, all, `reward "r": unknown key "minscore" for kind "geneval" (did you mean "min_score"?)`},
+		{"text", map[string]any{"lang": "en"}, all, `reward "r": unknown key "lang" for kind "text" (it takes none)`},
+		{"geneval", map[string]any{"min_score": "high"}, all, `reward "r": kind "geneval": min_score is high (string), want a number`},
+		{"geneval", map[string]any{"min_score": 1.5}, all, `reward "r": kind "geneval": min_score and min_score_counting are confidences in [0, 1), got 1.5`},
+	} {
+		if _, err := New(c.kind, "r", c.params, c.deps); err == nil || err.Error() != c.want {
+			t.Errorf("New(%q, %v): error\n%v, want\n%s", c.kind, c.params, err, c.want)
+		}
+	}
+	for _, v := range []any{.5, int64(0), 0} {
+		if _, err := New("geneval", "r", map[string]any{"min_score": v}, all); err != nil {
+			t.Errorf("min_score = %v (%T): %v", v, v, err)
+		}
+	}
+}
+
+func TestRegisterPanicsOnMisuse(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"text", ""} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("Register(%q) did not panic", kind)
+				}
+			}()
+			Register(KindDoc{Kind: kind}, func(string, *Params, Deps) (Reward, error) { return nil, nil })
+		}()
+	}
+}
