@@ -1,0 +1,83 @@
+"""Loads what this module wrote with diffusers and PEFT, and compares what they compute with it.
+
+    check_diffusers.py MODEL --inputs IN.safetensors --output OUT.safetensors
+    check_diffusers.py MODEL --adapter ADAPTER --inputs IN.safetensors --output OUT.safetensors
+
+MODEL is a folder with transformer/ in it. IN holds hidden_states, encoder_hidden_states,
+pooled_projections and timestep; OUT holds output, which is compared with the Python model's. A missing, unexpected
+or misshapen tensor in a folder is an error. Prints one JSON object and exits with 1 when the largest
+difference exceeds --tolerance times the largest output.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import torch
+from diffusers import SD3Transformer2DModel
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors.torch import load_file
+
+
+def main():
+    args = arguments()
+    model, report = load_model(args.model)
+    if args.adapter:
+        model, differences = load_adapter(model, args.adapter)
+        report.update(differences)
+    want = compute(model.double().eval(), load_file(args.inputs))
+    got = load_file(args.output)["output"].double()
+    report["max_relative_error"] = relative_error(got, want)
+    report["ok"] = report["max_relative_error"] <= args.tolerance and not any(
+        value for value in report.values() if isinstance(value, list)
+    )
+    print(json.dumps(report))
+    sys.exit(0 if report["ok"] else 1)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("model", type=pathlib.Path, help="folder with transformer/ in it")
+    parser.add_argument("--adapter", type=pathlib.Path, help="PEFT folder to put on the model")
+    parser.add_argument("--inputs", type=pathlib.Path, required=True)
+    parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument("--tolerance", type=float, default=1e-4)
+    return parser.parse_args()
+
+
+def load_model(folder):
+    """The transformer, and every key on which folder and class disagree."""
+    model, info = SD3Transformer2DModel.from_pretrained(
+        folder, subfolder="transformer", output_loading_info=True, local_files_only=True
+    )
+    return model, {name: sorted(map(str, info[name])) for name in info}
+
+
+def load_adapter(model, folder):
+    """The model with its adapter. PEFT only warns of keys it cannot place, so they are compared here."""
+    model = PeftModel.from_pretrained(model, folder)
+    wanted = set(get_peft_model_state_dict(model))
+    stored = set(load_file(folder / "adapter_model.safetensors"))
+    return model, {
+        "adapter_missing_keys": sorted(wanted - stored),
+        "adapter_unexpected_keys": sorted(stored - wanted),
+    }
+
+
+@torch.no_grad()
+def compute(model, given):
+    names = ("hidden_states", "encoder_hidden_states", "pooled_projections")
+    arguments = {name: given[name].double() for name in names}
+    return model(timestep=given["timestep"].float(), return_dict=False, **arguments)[0]
+
+
+def relative_error(got, want):
+    """Largest difference over largest value; infinite for a wrong shape or anything not finite."""
+    if got.shape != want.shape or not got.isfinite().all():
+        return float("inf")
+    return ((got - want).abs().max() / want.abs().max()).item()
+
+
+if __name__ == "__main__":
+    main()
