@@ -145,7 +145,7 @@ func TestCheckedKeepsErrors(t *testing.T) {
 	if _, err := r.Score(t.Context(), batchOf(2)); !errors.Is(err, dead) || err.Error() != `reward "s": service is down` {
 		t.Errorf("error %v, want the reward's own with its name", err)
 	}
-	if Checked(r) != nil && Checked(r).Name() != "s" {
+	if _, twice := Checked(r).(checked).Reward.(checked); twice || r.Name() != "s" {
 		t.Error("checking twice must change nothing")
 	}
 }

@@ -1,11 +1,13 @@
 // Package rewardtest checks that a reward keeps the promises of [reward.Reward].
-// Whoever writes a reward calls [Test] from a test of their own.
+// Whoever writes a reward calls [Test] from a test of their own; [Check] does
+// the same for programs.
 package rewardtest
 
 import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -20,153 +22,205 @@ import (
 // cancelled: generous, because test machines are busy.
 const patience = 5 * time.Second
 
-// Test runs the conformance suite on r with samples that it can score. It needs
-// at least two samples whose results differ; with equal ones the check of the
-// order would prove nothing.
+// Test fails t with everything that [Check] finds.
 func Test(t *testing.T, r reward.Reward, samples []reward.Sample) {
 	t.Helper()
-	want := score(t, r, samples)
-	different := false
-	for i, w := range want {
-		if w.Err != nil {
-			t.Fatalf("%s: sample %d of the suite must be scorable: %v", r.Name(), i, w.Err)
-		}
-		different = different || w.Score != want[0].Score
+	for _, err := range Check(t.Context(), r, samples) {
+		t.Errorf("%s: %v", r.Name(), err)
 	}
-	if !different {
-		t.Fatalf("%s: the suite needs samples with different scores", r.Name())
-	}
-	t.Run("name", func(t *testing.T) {
-		if r.Name() == "" {
-			t.Error("Name is empty")
-		}
-	})
-	t.Run("length", func(t *testing.T) { testLength(t, r, samples) })
-	t.Run("finite", func(t *testing.T) { testFinite(t, want) })
-	t.Run("deterministic", func(t *testing.T) { equal(t, score(t, r, samples), want) })
-	t.Run("order", func(t *testing.T) { testOrder(t, r, samples, want) })
-	t.Run("alone", func(t *testing.T) { testAlone(t, r, samples, want) })
-	t.Run("concurrent", func(t *testing.T) { testConcurrent(t, r, samples, want) })
-	t.Run("read only", func(t *testing.T) { testReadOnly(t, r, samples) })
-	t.Run("cancelled", func(t *testing.T) { testCancelled(t, r, samples) })
-	t.Run("hostile", func(t *testing.T) { testHostile(t, r, samples, want) })
 }
 
-// score fails the test on an error or a wrong number of results.
-func score(t *testing.T, r reward.Reward, samples []reward.Sample) []reward.Result {
-	t.Helper()
-	got, err := r.Score(t.Context(), samples)
+// Check runs the conformance suite on r and returns what it finds, nothing if r
+// is fine. r must be able to score every sample, and not all of them the same:
+// otherwise the check of the order would prove nothing. The samples are not
+// changed. A panic of r outside the hostile cases is not caught.
+func Check(ctx context.Context, r reward.Reward, samples []reward.Sample) (found []error) {
+	s := suite{ctx, r, samples, nil}
+	var err error
+	if s.want, err = s.score(clone(samples)); err != nil {
+		return []error{err}
+	}
+	if err := s.usableSamples(); err != nil {
+		return []error{err}
+	}
+	for _, check := range []struct {
+		name string
+		run  func() error
+	}{
+		{"name", s.name},
+		{"length", s.length},
+		{"determinism", s.deterministic},
+		{"order", s.order},
+		{"a sample alone", s.alone},
+		{"concurrent calls", s.concurrent},
+		{"read only", s.readOnly},
+		{"cancelled context", s.cancelled},
+		{"hostile samples", s.hostile},
+	} {
+		if err := check.run(); err != nil {
+			found = append(found, fmt.Errorf("%s: %w", check.name, err))
+		}
+	}
+	return found
+}
+
+type suite struct {
+	ctx     context.Context
+	r       reward.Reward
+	samples []reward.Sample
+	want    []reward.Result // of samples
+}
+
+// score returns an error if the number of results is wrong, too.
+func (s suite) score(samples []reward.Sample) ([]reward.Result, error) {
+	got, err := s.r.Score(s.ctx, samples)
 	if err != nil {
-		t.Fatalf("Score: %v", err)
+		return nil, fmt.Errorf("Score returned an error: %w", err)
 	}
 	if len(got) != len(samples) {
-		t.Fatalf("Score returned %d results for %d samples", len(got), len(samples))
+		return nil, fmt.Errorf("%d results for %d samples", len(got), len(samples))
 	}
-	return got
+	return got, nil
 }
 
-func testLength(t *testing.T, r reward.Reward, samples []reward.Sample) {
-	for n := range len(samples) + 1 {
-		score(t, r, samples[:n])
+// compare scores a copy of samples and compares with want.
+func (s suite) compare(samples []reward.Sample, want []reward.Result) error {
+	got, err := s.score(clone(samples))
+	if err != nil {
+		return err
 	}
+	return equal(got, want)
 }
 
-func testFinite(t *testing.T, results []reward.Result) {
-	for i, r := range results {
-		if !usable(r) {
-			t.Errorf("sample %d: score %v, parts %v: all must be finite and within ±%g", i, r.Score, r.Parts, reward.MaxScore)
+func (s suite) usableSamples() error {
+	different := false
+	for i, w := range s.want {
+		if w.Err != nil {
+			return fmt.Errorf("sample %d of the suite cannot be scored: %w", i, w.Err)
+		}
+		if !usable(w) {
+			return fmt.Errorf("sample %d: score %v, parts %v: all must be finite and within ±%g", i, w.Score, w.Parts, reward.MaxScore)
+		}
+		different = different || w.Score != s.want[0].Score
+	}
+	if !different {
+		return errors.New("the suite needs samples with different scores")
+	}
+	return nil
+}
+
+func (s suite) name() error {
+	if s.r.Name() == "" {
+		return errors.New("Name is empty")
+	}
+	return nil
+}
+
+func (s suite) length() error {
+	for n := range len(s.samples) {
+		if err := s.compare(s.samples[:n], s.want[:n]); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-// testOrder scores the samples backwards.
-func testOrder(t *testing.T, r reward.Reward, samples []reward.Sample, want []reward.Result) {
-	backwards := slices.Clone(samples)
-	slices.Reverse(backwards)
-	got := score(t, r, backwards)
-	slices.Reverse(got)
-	equal(t, got, want)
+func (s suite) deterministic() error { return s.compare(s.samples, s.want) }
+
+// order scores the samples backwards.
+func (s suite) order() error {
+	samples, want := slices.Clone(s.samples), slices.Clone(s.want)
+	slices.Reverse(samples)
+	slices.Reverse(want)
+	return s.compare(samples, want)
 }
 
-// testAlone scores every sample in a batch of its own.
-func testAlone(t *testing.T, r reward.Reward, samples []reward.Sample, want []reward.Result) {
-	for i := range samples {
-		equal(t, score(t, r, samples[i:i+1]), want[i:i+1])
+// alone scores every sample in a batch of its own.
+func (s suite) alone() error {
+	for i := range s.samples {
+		if err := s.compare(s.samples[i:i+1], s.want[i:i+1]); err != nil {
+			return fmt.Errorf("sample %d: %w", i, err)
+		}
 	}
+	return nil
 }
 
-func testConcurrent(t *testing.T, r reward.Reward, samples []reward.Sample, want []reward.Result) {
-	const callers = 4
-	got := make([][]reward.Result, callers)
+func (s suite) concurrent() error {
+	var errs [4]error
 	var group sync.WaitGroup
-	for k := range callers {
-		group.Go(func() { got[k], _ = r.Score(t.Context(), samples) })
+	for k := range errs {
+		group.Go(func() { errs[k] = s.compare(s.samples, s.want) })
 	}
 	group.Wait()
-	for k := range callers {
-		equal(t, got[k], want)
-	}
+	return errors.Join(errs[:]...)
 }
 
-// testReadOnly compares pictures and prompts before and after.
-func testReadOnly(t *testing.T, r reward.Reward, samples []reward.Sample) {
-	batch := clone(samples)
-	score(t, r, batch)
-	for i := range batch {
-		if !slices.Equal(batch[i].Image.Pix, samples[i].Image.Pix) {
-			t.Errorf("Score changed picture %d", i)
+// readOnly compares pictures and prompts before and after.
+func (s suite) readOnly() error {
+	batch := clone(s.samples)
+	if _, err := s.score(batch); err != nil {
+		return err
+	}
+	for i, b := range batch {
+		if !slices.Equal(b.Image.Pix, s.samples[i].Image.Pix) {
+			return fmt.Errorf("Score changed picture %d", i)
 		}
-		if !bytes.Equal(batch[i].Prompt.Metadata, samples[i].Prompt.Metadata) || batch[i].Prompt.Text != samples[i].Prompt.Text {
-			t.Errorf("Score changed prompt %d", i)
+		if !bytes.Equal(b.Prompt.Metadata, s.samples[i].Prompt.Metadata) || b.Prompt.Text != s.samples[i].Prompt.Text {
+			return fmt.Errorf("Score changed prompt %d", i)
 		}
 	}
+	return nil
 }
 
-func testCancelled(t *testing.T, r reward.Reward, samples []reward.Sample) {
-	ctx, cancel := context.WithCancel(t.Context())
+func (s suite) cancelled() error {
+	ctx, cancel := context.WithCancel(s.ctx)
 	cancel()
 	start := time.Now()
-	_, err := r.Score(ctx, samples)
+	_, err := s.r.Score(ctx, clone(s.samples))
 	if !errors.Is(err, context.Canceled) {
-		t.Errorf("Score with a cancelled context returned error %v, want one that wraps context.Canceled", err)
+		return fmt.Errorf("Score returned error %v, want one that wraps context.Canceled", err)
 	}
 	if d := time.Since(start); d > patience {
-		t.Errorf("Score took %v to notice a cancelled context", d)
+		return fmt.Errorf("Score took %v to notice", d)
 	}
+	return nil
 }
 
-// testHostile spoils the first sample: the others must keep their results, and
-// the spoiled one must end in a Failure or in a usable score.
-func testHostile(t *testing.T, r reward.Reward, samples []reward.Sample, want []reward.Result) {
-	nan, inf := float32(math.NaN()), float32(math.Inf(1))
-	for _, spoil := range []struct {
-		name      string
-		spoil     func(s *reward.Sample)
-		mustError bool
-	}{
-		{"NaN pixel", func(s *reward.Sample) { s.Image.Pix[0] = nan }, true},
-		{"all NaN", func(s *reward.Sample) { fill(s.Image.Pix, nan) }, true},
-		{"infinite pixel", func(s *reward.Sample) { s.Image.Pix[len(s.Image.Pix)-1] = inf }, true},
-		{"huge pixels", func(s *reward.Sample) { fill(s.Image.Pix, 1e30) }, false},
-		{"short picture", func(s *reward.Sample) { s.Image.Pix = s.Image.Pix[:1] }, true},
-		{"no picture", func(s *reward.Sample) { s.Image.Pix = nil }, true},
-		{"no metadata", func(s *reward.Sample) { s.Prompt.Metadata = nil }, false},
-		{"metadata null", func(s *reward.Sample) { s.Prompt.Metadata = []byte("null") }, false},
-		{"metadata no JSON", func(s *reward.Sample) { s.Prompt.Metadata = []byte(`{"text`) }, false},
-		{"empty prompt", func(s *reward.Sample) { s.Prompt.Text = "" }, false},
-	} {
-		batch := clone(samples)
-		spoil.spoil(&batch[0])
-		got := score(t, r, batch)
-		equal(t, got[1:], want[1:])
-		var failure *reward.Failure
-		switch err := got[0].Err; {
-		case err == nil && (spoil.mustError || !usable(got[0])):
-			t.Errorf("%s: score %v, want a failure", spoil.name, got[0].Score)
-		case err != nil && !errors.As(err, &failure):
-			t.Errorf("%s: error %T, want a *reward.Failure", spoil.name, err)
+// hostile spoils the first sample: the others must keep their results, and the
+// spoiled one must end in a Failure or in a usable score.
+func (s suite) hostile() error {
+	var errs []error
+	for _, c := range spoilers {
+		if err := s.spoiled(c); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", c.name, err))
 		}
 	}
+	return errors.Join(errs...)
+}
+
+func (s suite) spoiled(c spoiler) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	batch := clone(s.samples)
+	c.spoil(&batch[0])
+	got, err := s.score(batch)
+	if err != nil {
+		return err
+	}
+	if err := equal(got[1:], s.want[1:]); err != nil {
+		return fmt.Errorf("the other samples: %w", err)
+	}
+	var failure *reward.Failure
+	switch err := got[0].Err; {
+	case err == nil && (c.mustFail || !usable(got[0])):
+		return fmt.Errorf("score %v, parts %v, want a failure", got[0].Score, got[0].Parts)
+	case err != nil && !errors.As(err, &failure):
+		return fmt.Errorf("error of type %T, want a *reward.Failure", err)
+	}
+	return nil
 }
 
 func usable(r reward.Result) bool {
@@ -178,11 +232,13 @@ func usable(r reward.Result) bool {
 	return math.Abs(r.Score) <= reward.MaxScore
 }
 
-func equal(t *testing.T, got, want []reward.Result) {
-	t.Helper()
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("results differ:\n got %v\nwant %v", got, want)
+func equal(got, want []reward.Result) error {
+	for i := range want {
+		if !reflect.DeepEqual(got[i], want[i]) {
+			return fmt.Errorf("result %d is %v, want %v", i, got[i], want[i])
+		}
 	}
+	return nil
 }
 
 func clone(samples []reward.Sample) []reward.Sample {
@@ -192,10 +248,4 @@ func clone(samples []reward.Sample) []reward.Sample {
 		out[i].Prompt.Metadata = slices.Clone(out[i].Prompt.Metadata)
 	}
 	return out
-}
-
-func fill(pix []float32, v float32) {
-	for i := range pix {
-		pix[i] = v
-	}
 }
