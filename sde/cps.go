@@ -10,8 +10,9 @@ package sde
 // Signal and noise have the coefficients of the schedule at every step, so a
 // sample is clean at coarse steps too. But the replaced part does not depend on
 // the size of the step: CPS converges to no SDE and not to the data as the steps
-// shrink. It prefers strong modes and narrows them; on a two-mode mixture with
-// weight .70 it ends at .75 however small the steps.
+// shrink. It narrows every mode, to cos(a·π/4) times its standard deviation in
+// the limit of small steps on Gaussian data, and it prefers strong modes: on a
+// mixture with weights .3 and .7, a = 0.8 ends at .24 and .76.
 //
 // The code of Flow-CPS takes -mean((x'-mean)²) for a log-probability; here it is
 // the density of the Gaussian, as for every [Dynamics].

@@ -18,6 +18,11 @@ import "math"
 // the one that ends at 0 take D = x̂₀, which makes them Euler steps; for the
 // first two the formula has no other limit, the last is the method's usual
 // lower order at the end.
+//
+// Beyond the paper, a step with h > 2·h_prev takes D = x̂₀ too: it would
+// extrapolate further than its two points are apart. Schedules that are smooth
+// have no such step, but [SD3]'s has one, from .278 to .0089 at T = 10, and the
+// extrapolation there costs six times the whole error of Euler's method.
 type DPMSolver2M struct{}
 
 // Integrate implements [Solver].
@@ -36,7 +41,7 @@ func (DPMSolver2M) Integrate(x []float32, s Schedule, v Velocity) error {
 		}
 		h := logSNR(next) - logSNR(t)
 		var extra float64 // 1/(2r)
-		if !math.IsInf(h, 1) && !math.IsInf(hPrev, 1) {
+		if h <= 2*hPrev && !math.IsInf(hPrev, 1) {
 			extra = h / (2 * hPrev)
 		}
 		keep := next / t
