@@ -46,7 +46,7 @@ CASES = {
             attention_head_dim=16,
             num_attention_heads=2,
             in_channels=3,
-            out_channels=5,
+            out_channels=3,
             sample_size=10,
             pos_embed_max_size=9,
         ),
@@ -103,11 +103,13 @@ def inputs(name):
     config = {**BASE, **CASES[name][0]}
     _, batch, (height, width), tokens = CASES[name]
     g = stream("inputs", name)
+    sigma = torch.tensor(SIGMAS[:batch])
     return {
         "hidden_states": normal(g, batch, config["in_channels"], height, width),
         "encoder_hidden_states": normal(g, batch, tokens, config["joint_attention_dim"]),
         "pooled_projections": normal(g, batch, config["pooled_projection_dim"]),
-        "timestep": 1000 * torch.tensor(SIGMAS[:batch]),
+        "sigma": sigma,
+        "timestep": 1000 * sigma,
         "grad_output": normal(g, batch, config["out_channels"], height, width),
     }
 
