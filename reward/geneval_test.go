@@ -282,6 +282,17 @@ func TestGenEvalProperties(t *testing.T) {
 	}
 }
 
+// Two objects in one place with one confidence: some order must hold all the same.
+func TestGenEvalTies(t *testing.T) {
+	t.Parallel()
+	red, blue := at("cross", "red", 0, 0), at("cross", "blue", 0, 0)
+	a := scoreOne(t, NewGenEval("g", scene{red, blue}, GenEvalRules{}), asked(redCross))
+	b := scoreOne(t, NewGenEval("g", scene{blue, red}, GenEvalRules{}), asked(redCross))
+	if a.Score != b.Score {
+		t.Errorf("red first: %v, blue first: %v", a.Score, b.Score)
+	}
+}
+
 func FuzzGenEval(f *testing.F) {
 	for _, m := range []string{oneCircle, both, three, redCross, leftSquare, twoColors, everything} {
 		f.Add([]byte(m))

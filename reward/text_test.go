@@ -40,6 +40,7 @@ func TestTextRewards(t *testing.T) {
 		{"K7QX", "", 0, 0, "nothing read"},
 		{"K7QX", "K7QXK7QX", 0, 1, "spam: four edits too many, free in the released form"},
 		{"K7QX", "K7QXA", .75, 1, "one character too many"},
+		{"K7QX", "abK7QX", .5, 1, "two characters in front"},
 		{"K7QX", "zzzzzzzzzzzz", 0, 0, "the distance is capped at the length"},
 		{"K7QX", "K7Q", .75, .75, "one missing"},
 		{"K 7", "k\t7\n", 1, 1, "any white space, on both sides"},
