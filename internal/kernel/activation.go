@@ -5,6 +5,11 @@ import "flowgrpo/internal/kernel/poly"
 // Exp sets dst = eˣ. dst may be x.
 func Exp(dst, x []float32) {
 	checkSame(len(dst), x)
+	if vectorized(len(dst)) {
+		v := on(dst, x)
+		vector(fnExp, &v)
+		return
+	}
 	for i, x := range x {
 		dst[i] = exp32(x)
 	}
@@ -13,6 +18,11 @@ func Exp(dst, x []float32) {
 // Tanh sets dst = tanh(x). dst may be x.
 func Tanh(dst, x []float32) {
 	checkSame(len(dst), x)
+	if vectorized(len(dst)) {
+		v := on(dst, x)
+		vector(fnTanh, &v)
+		return
+	}
 	for i, x := range x {
 		dst[i] = tanh32(x)
 	}
@@ -21,6 +31,11 @@ func Tanh(dst, x []float32) {
 // Log sets dst = ln(x): NaN for x < 0, -Inf for 0. dst may be x.
 func Log(dst, x []float32) {
 	checkSame(len(dst), x)
+	if vectorized(len(dst)) {
+		v := on(dst, x)
+		vector(fnLog, &v)
+		return
+	}
 	for i, x := range x {
 		dst[i] = log32(x)
 	}
@@ -34,6 +49,11 @@ func Log(dst, x []float32) {
 // dst may be x.
 func Gelu(dst, x []float32) {
 	checkSame(len(dst), x)
+	if vectorized(len(dst)) {
+		v := on(dst, x)
+		vector(fnGelu, &v)
+		return
+	}
 	for i, x := range x {
 		dst[i] = x / (1 + exp32(-geluArg(x)))
 	}
@@ -42,6 +62,11 @@ func Gelu(dst, x []float32) {
 // GeluGrad sets dst = dy·gelu'(x). dst may be x or dy.
 func GeluGrad(dst, x, dy []float32) {
 	checkSame(len(dst), x, dy)
+	if vectorized(len(dst)) {
+		v := on(dst, x, dy)
+		vector(fnGeluGrad, &v)
+		return
+	}
 	for i, x := range x {
 		s := 1 / (1 + exp32(-geluArg(x)))
 		slope := fma32(x*x, 3*poly.Gelu3, poly.Gelu1)
@@ -52,6 +77,11 @@ func GeluGrad(dst, x, dy []float32) {
 // Silu sets dst = x·σ(x) = x/(1 + e⁻ˣ). dst may be x.
 func Silu(dst, x []float32) {
 	checkSame(len(dst), x)
+	if vectorized(len(dst)) {
+		v := on(dst, x)
+		vector(fnSilu, &v)
+		return
+	}
 	for i, x := range x {
 		dst[i] = x / (1 + exp32(-x))
 	}
@@ -60,6 +90,11 @@ func Silu(dst, x []float32) {
 // SiluGrad sets dst = dy·silu'(x). dst may be x or dy.
 func SiluGrad(dst, x, dy []float32) {
 	checkSame(len(dst), x, dy)
+	if vectorized(len(dst)) {
+		v := on(dst, x, dy)
+		vector(fnSiluGrad, &v)
+		return
+	}
 	for i, x := range x {
 		s := 1 / (1 + exp32(-x))
 		dst[i] = dy[i] * fma32(x, s*(1-s), s)

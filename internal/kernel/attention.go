@@ -6,8 +6,19 @@ import "math"
 // only, or with a NaN, becomes NaN.
 func SoftmaxRows(x []float32, rows, cols, ld int) {
 	checkMatrix(x, rows, cols, ld)
+	softmaxRows(x, rows, cols, ld, 1)
+}
+
+// softmaxRows sets each row x to softmax(scale·x), for scale > 0.
+func softmaxRows(x []float32, rows, cols, ld int, scale float32) {
+	if vectorized(rows * cols) {
+		v := on(x[:cols])
+		v.rows, v.row[0], v.f[0] = rows, 4*uintptr(ld), scale
+		vector(fnSoftmax, &v)
+		return
+	}
 	for i := range rows {
-		softmaxRow(x[i*ld:i*ld+cols], 1)
+		softmaxRow(x[i*ld:i*ld+cols], scale)
 	}
 }
 
@@ -38,9 +49,7 @@ func softmaxRow(x []float32, scale float32) {
 func AttentionHead(o, q, k, v, p []float32, tq, tk, d, ldo, ldqkv int, scale float32) {
 	checkMatrix(p, tq, tk, tk)
 	Gemm(false, true, tq, tk, d, q, ldqkv, k, ldqkv, p, tk, false)
-	for i := range tq {
-		softmaxRow(p[i*tk:(i+1)*tk], scale)
-	}
+	softmaxRows(p, tq, tk, tk, scale)
 	Gemm(false, false, tq, d, tk, p, tk, v, ldqkv, o, ldo, false)
 }
 
@@ -57,14 +66,25 @@ func AttentionHeadGrad(dq, dk, dv, q, k, v, do, p []float32, tq, tk, d, ldd, ldq
 	prob, ds := p[:tq*tk], p[tq*tk:2*tq*tk]
 	Gemm(false, true, tq, tk, d, q, ldqkv, k, ldqkv, prob, tk, false)
 	Gemm(false, true, tq, tk, d, do, ldo, v, ldqkv, ds, tk, false)
-	for i := range tq {
-		row := prob[i*tk : (i+1)*tk]
-		softmaxRow(row, scale)
-		softmaxGradRow(ds[i*tk:(i+1)*tk], row, scale)
-	}
+	softmaxRows(prob, tq, tk, tk, scale)
+	softmaxGradRows(ds, prob, tq, tk, scale)
 	Gemm(true, false, tk, d, tq, prob, tk, do, ldo, dv, ldd, false)
 	Gemm(false, false, tq, d, tk, ds, tk, k, ldqkv, dq, ldd, false)
 	Gemm(true, false, tk, d, tq, ds, tk, q, ldqkv, dk, ldd, false)
+}
+
+// softmaxGradRows applies softmaxGradRow to each row of dp[rows,cols].
+func softmaxGradRows(dp, p []float32, rows, cols int, scale float32) {
+	if vectorized(rows * cols) {
+		v := on(dp[:cols], p)
+		v.rows, v.f[0] = rows, scale
+		v.row[0], v.row[1] = 4*uintptr(cols), 4*uintptr(cols)
+		vector(fnSoftmaxGrad, &v)
+		return
+	}
+	for i := range rows {
+		softmaxGradRow(dp[i*cols:(i+1)*cols], p[i*cols:(i+1)*cols], scale)
+	}
 }
 
 // softmaxGradRow turns the gradient dp of a row of probabilities p into the

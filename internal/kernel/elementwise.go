@@ -3,6 +3,11 @@ package kernel
 // Add sets dst = a + b, element by element. dst may be a or b.
 func Add(dst, a, b []float32) {
 	checkSame(len(dst), a, b)
+	if vectorized(len(dst)) {
+		v := on(dst, a, b)
+		vector(fnAdd, &v)
+		return
+	}
 	for i := range dst {
 		dst[i] = a[i] + b[i]
 	}
@@ -11,6 +16,11 @@ func Add(dst, a, b []float32) {
 // Mul sets dst = a·b, element by element. dst may be a or b.
 func Mul(dst, a, b []float32) {
 	checkSame(len(dst), a, b)
+	if vectorized(len(dst)) {
+		v := on(dst, a, b)
+		vector(fnMul, &v)
+		return
+	}
 	for i := range dst {
 		dst[i] = a[i] * b[i]
 	}
@@ -19,6 +29,12 @@ func Mul(dst, a, b []float32) {
 // Scale sets dst = alpha·x. dst may be x.
 func Scale(dst []float32, alpha float32, x []float32) {
 	checkSame(len(dst), x)
+	if vectorized(len(dst)) {
+		v := on(dst, x)
+		v.f[0] = alpha
+		vector(fnScale, &v)
+		return
+	}
 	for i := range dst {
 		dst[i] = alpha * x[i]
 	}
@@ -27,6 +43,12 @@ func Scale(dst []float32, alpha float32, x []float32) {
 // Axpy adds alpha·x to dst, with one rounding. dst may be x.
 func Axpy(dst []float32, alpha float32, x []float32) {
 	checkSame(len(dst), x)
+	if vectorized(len(dst)) {
+		v := on(dst, x)
+		v.f[0] = alpha
+		vector(fnAxpy, &v)
+		return
+	}
 	for i := range dst {
 		dst[i] = fma32(alpha, x[i], dst[i])
 	}
@@ -36,6 +58,13 @@ func Axpy(dst []float32, alpha float32, x []float32) {
 func AddBias(c, bias []float32, m, n int) {
 	checkMatrix(c, m, n, n)
 	checkMatrix(bias, 1, n, n)
+	if vectorized(m * n) {
+		v := on(c[:n], c, bias)
+		v.rows = m
+		v.row[0], v.row[1] = 4*uintptr(n), 4*uintptr(n)
+		vector(fnAdd, &v)
+		return
+	}
 	for i := range m {
 		row := c[i*n : (i+1)*n]
 		Add(row, row, bias[:n])
@@ -61,6 +90,12 @@ func ColSum(dst, a []float32, m, n int, acc bool) {
 	if !acc {
 		clear(dst)
 	}
+	if vectorized(m * n) {
+		v := on(dst, dst, a)
+		v.rows, v.row[2] = m, 4*uintptr(n)
+		vector(fnAdd, &v)
+		return
+	}
 	for i := range m {
 		Add(dst, dst, a[i*n:(i+1)*n])
 	}
@@ -73,6 +108,13 @@ func GatedResidual(dst, x, gate, h []float32, rows, d int) {
 	checkMatrix(x, rows, d, d)
 	checkMatrix(h, rows, d, d)
 	checkMatrix(gate, 1, d, d)
+	if vectorized(rows * d) {
+		v := on(dst[:d], x, gate, h)
+		v.rows = rows
+		v.row[0], v.row[1], v.row[3] = 4*uintptr(d), 4*uintptr(d), 4*uintptr(d)
+		vector(fnGated, &v)
+		return
+	}
 	for i := range rows {
 		for j := range d {
 			dst[i*d+j] = fma32(gate[j], h[i*d+j], x[i*d+j])
@@ -90,6 +132,10 @@ func GatedResidualGrad(dh, dgate, gate, h, dy []float32, rows, d int) {
 	checkMatrix(dy, rows, d, d)
 	checkMatrix(gate, 1, d, d)
 	checkOptional(dgate, d)
+	if vectorized(rows*d) && d <= len(zeros) {
+		gatedResidualGradVector(dh, dgate, gate, h, dy, rows, d)
+		return
+	}
 	for i := range rows {
 		for j := range d {
 			at := i*d + j
@@ -101,4 +147,16 @@ func GatedResidualGrad(dh, dgate, gate, h, dy []float32, rows, d int) {
 			}
 		}
 	}
+}
+
+func gatedResidualGradVector(dh, dgate, gate, h, dy []float32, rows, d int) {
+	s := borrow()
+	defer giveBack(s)
+	if dgate == nil {
+		dgate = s.b[:d]
+	}
+	v := on(dh[:d], dgate, gate, h, dy)
+	v.rows = rows
+	v.row[0], v.row[3], v.row[4] = 4*uintptr(d), 4*uintptr(d), 4*uintptr(d)
+	vector(fnGatedGrad, &v)
 }

@@ -2,16 +2,6 @@ package kernel
 
 //go:generate go run ./gen
 
-// Blocking of the product. A block of B, at most blockB elements of at most
-// blockK rows, stays in the second-level cache while the row tiles of A pass
-// over it; a row tile stays in the first-level cache meanwhile.
-const (
-	blockK = 384
-	blockB = 128 << 10
-	tailB  = 16 * 32 // written past the end by transpose512
-	tileA  = 16      // row stride of a packed tile of A
-)
-
 // tile is the argument of a micro-kernel: C[rows,cols] (+)= A·B. Strides are
 // in bytes. The assembly knows the layout.
 type tile struct {
@@ -23,12 +13,6 @@ type tile struct {
 	k       int    // > 0
 	mask    uint64 // bit j: column j exists
 	acc     uint64 // not 0: start from C
-}
-
-// scratch is the packing space of one running product.
-type scratch struct {
-	a [blockK * tileA]float32
-	b [blockB + tailB]float32
 }
 
 // product is one call of Gemm with A and B as stride pairs.

@@ -15,6 +15,10 @@ func LayerNorm(dst, x, shift, scale []float32, rows, d int, eps float32) {
 	checkMatrix(x, rows, d, d)
 	checkOptional(shift, d)
 	checkOptional(scale, d)
+	if vectorized(rows*d) && d <= len(zeros) {
+		layerNormVector(dst, x, shift, scale, rows, d, eps)
+		return
+	}
 	for i := range rows {
 		layerNormRow(dst[i*d:(i+1)*d], x[i*d:(i+1)*d], shift, scale, eps)
 	}
@@ -63,6 +67,10 @@ func LayerNormGrad(dx, dshift, dscale, x, scale, dy []float32, rows, d int, eps 
 	checkOptional(dshift, d)
 	checkOptional(dscale, d)
 	checkOptional(scale, d)
+	if vectorized(rows*d) && d <= len(zeros) {
+		layerNormGradVector(dx, dshift, dscale, x, scale, dy, rows, d, eps)
+		return
+	}
 	for i := range rows {
 		var out []float32
 		if dx != nil {
@@ -114,6 +122,10 @@ func RMSNorm(dst, x, w []float32, rows, d int, eps float32) {
 	checkMatrix(dst, rows, d, d)
 	checkMatrix(x, rows, d, d)
 	checkOptional(w, d)
+	if vectorized(rows*d) && d <= len(zeros) {
+		rmsNormVector(dst, x, w, rows, d, eps)
+		return
+	}
 	for i := range rows {
 		row, out := x[i*d:(i+1)*d], dst[i*d:(i+1)*d]
 		r := rms(row, eps)
@@ -150,6 +162,10 @@ func RMSNormGrad(dx, dw, x, w, dy []float32, rows, d int, eps float32) {
 	checkOptional(dx, rows*d)
 	checkOptional(dw, d)
 	checkOptional(w, d)
+	if vectorized(rows*d) && d <= len(zeros) {
+		rmsNormGradVector(dx, dw, x, w, dy, rows, d, eps)
+		return
+	}
 	for i := range rows {
 		var out []float32
 		if dx != nil {

@@ -25,9 +25,15 @@ type AdamWStep struct {
 func AdamW(p, g, m, v []float32, o AdamWStep) {
 	checkSame(len(p), g, m, v)
 	c := adamWCoefficients(o)
+	if vectorized(len(p)) {
+		a := on(p, m, v, g)
+		a.f = [8]float32{c.gain1, c.gain2, c.beta2, c.meanScale, c.rootScale, c.eps, c.decay, -c.lr}
+		vector(fnAdamW, &a)
+		return
+	}
 	for i, g := range g {
 		m[i] = fma32(c.gain1, g-m[i], m[i])
-		v[i] = fma32(c.gain2*g, g, c.beta2*v[i])
+		v[i] = fma32(g*c.gain2, g, v[i]*c.beta2)
 		root := fma32(float32(math.Sqrt(float64(v[i]))), c.rootScale, c.eps)
 		update := fma32(c.decay, p[i], m[i]*c.meanScale/root)
 		p[i] = fma32(-c.lr, update, p[i])
@@ -59,6 +65,12 @@ func adamWCoefficients(o AdamWStep) adamWFactors {
 func EMA(avg, p []float32, decay float32) {
 	checkSame(len(avg), p)
 	gain := float32(1 - float64(decay))
+	if vectorized(len(avg)) {
+		v := on(avg, p)
+		v.f[0] = gain
+		vector(fnEma, &v)
+		return
+	}
 	for i, x := range p {
 		avg[i] = fma32(gain, x-avg[i], avg[i])
 	}

@@ -19,6 +19,11 @@ func sumLanes(l *[lanes]float64) float64 {
 // is that of the package comment.
 func Dot64(a, b []float32) float64 {
 	checkSame(len(a), b)
+	if vectorized(len(a)) {
+		v := on(a, b)
+		vector(fnDot, &v)
+		return v.d[2]
+	}
 	var l [lanes]float64
 	for i, x := range a {
 		l[i%lanes] += float64(x) * float64(b[i])
@@ -33,6 +38,11 @@ func SumSquares(a []float32) float64 { return Dot64(a, a) }
 // it rounds only if the exponents of a and b are far apart; its square rounds.
 func SumSquaredDiff(a, b []float32) float64 {
 	checkSame(len(a), b)
+	if vectorized(len(a)) {
+		v := on(a, b)
+		vector(fnSquaredDiff, &v)
+		return v.d[2]
+	}
 	var l [lanes]float64
 	for i, x := range a {
 		d := float64(x) - float64(b[i])
@@ -53,6 +63,11 @@ func sum64(a []float32) float64 {
 // AllFinite reports whether a has neither NaN nor infinities.
 func AllFinite(a []float32) bool {
 	const exponent = 0x7f800000
+	if vectorized(len(a)) {
+		v := on(a)
+		vector(fnMaxBits, &v)
+		return math.Float32bits(v.f[1]) < exponent
+	}
 	for _, x := range a {
 		if math.Float32bits(x)&exponent == exponent {
 			return false

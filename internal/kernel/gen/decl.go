@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // declare writes the Go side of the micro-kernels of one instruction set: the
 // declarations and a switch over the number of rows.
@@ -26,6 +29,34 @@ func declare(s *source, set string, rows int) {
 	for r := 1; r <= rows; r++ {
 		for v := 1; v <= 2; v++ {
 			fmt.Fprintf(s, "\n//go:noescape\nfunc tile%sx%dx%d(t *tile)\n", set, r, v)
+		}
+	}
+}
+
+// declareVectors writes the Go side of the functions over vectors: one switch
+// per instruction set over the names in vector.go, and the declarations.
+func declareVectors(s *source) {
+	fmt.Fprint(s, `
+// vector runs the function o; level is not Portable.
+func vector(o function, v *vecArgs) {
+	if level == AVX512 {
+		vector512(o, v)
+	} else {
+		vector256(o, v)
+	}
+}
+`)
+	for _, set := range []isa{avx512, avx2} {
+		fmt.Fprintf(s, "\nfunc vector%s(o function, v *vecArgs) {\n", set.suffix)
+		s.op("switch o {")
+		for _, f := range functions {
+			s.op("case fn%s%s:", strings.ToUpper(f.name[:1]), f.name[1:])
+			s.op("\t%s%s(v)", f.name, set.suffix)
+		}
+		s.op("}")
+		fmt.Fprint(s, "}\n")
+		for _, f := range functions {
+			fmt.Fprintf(s, "\n//go:noescape\nfunc %s%s(v *vecArgs)\n", f.name, set.suffix)
 		}
 	}
 }

@@ -64,4 +64,24 @@ func main() {
 	declare(&d, "512", 14)
 	fmt.Fprint(&d, packDecl512)
 	d.writeGo("gemm_avx512_amd64.go")
+
+	vectors()
+}
+
+// vectors writes the elementwise functions and the functions over rows.
+func vectors() {
+	var s, d source
+	for _, set := range []isa{avx512, avx2} {
+		for _, f := range functions {
+			k := &kern{name: f.name, constants: map[string]*value{}}
+			f.build(k)
+			e := emitter{source: &s, isa: set}
+			e.function(k)
+		}
+	}
+	pool.write(&s)
+	s.writeAsm("vector_amd64.s")
+
+	declareVectors(&d)
+	d.writeGo("vector_calls_amd64.go")
 }

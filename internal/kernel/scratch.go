@@ -2,6 +2,22 @@ package kernel
 
 import "sync"
 
+// Blocking of the product. A block of B, at most blockB elements of at most
+// blockK rows, stays in the second-level cache while the row tiles of A pass
+// over it; a row tile stays in the first-level cache meanwhile.
+const (
+	blockK = 384
+	blockB = 128 << 10
+	tailB  = 16 * 32 // written past the end by transpose512
+	tileA  = 16      // row stride of a packed tile of A
+)
+
+// scratch is the working space of one running call.
+type scratch struct {
+	a [blockK * tileA]float32
+	b [blockB + tailB]float32
+}
+
 // free holds the scratch that no call is using. Unlike a sync.Pool it is not
 // emptied by the garbage collector, so the number of allocations is bounded by
 // the largest number of simultaneous calls.
