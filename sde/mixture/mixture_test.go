@@ -10,6 +10,7 @@ import (
 
 const (
 	roundTol = 2e-6 // float32 results of order 1, a few roundings
+	scoreTol = .01  // central differences with steps of 1/64 across modes of width .4
 )
 
 var three = mixture.Mixture{
@@ -41,7 +42,7 @@ func TestVelocityOfOneGaussianIsRegression(t *testing.T) {
 // The score is -ε̂/t: the gradient of LogDensity must be -(x + (1-t)·v)/t.
 func TestVelocityMatchesScore(t *testing.T) {
 	t.Parallel()
-	const h = 1e-2
+	const h = 1.0 / 64
 	for _, time := range []float64{.2, .5, .8} {
 		x := []float32{.25, -.5}
 		v := make([]float32, 2)
@@ -51,8 +52,8 @@ func TestVelocityMatchesScore(t *testing.T) {
 			up[i] += h
 			down[i] -= h
 			got := -(float64(x[i]) + (1-time)*float64(v[i])) / time
-			want := (three.LogDensity(up, time) - three.LogDensity(down, time)) / (float64(up[i]) - float64(down[i]))
-			if math.Abs(got-want) > .02*max(1, math.Abs(want)) {
+			want := (three.LogDensity(up, time) - three.LogDensity(down, time)) / (2 * h)
+			if math.Abs(got-want) > scoreTol*max(1, math.Abs(want)) {
 				t.Errorf("t=%g: score[%d] = %g, finite difference %g", time, i, got, want)
 			}
 		}
@@ -92,31 +93,102 @@ func TestPosteriorSumsToOne(t *testing.T) {
 	}
 }
 
-func TestSampleHasMoments(t *testing.T) {
+// Samples carried through the forward process have the moments of x_t.
+func TestForwardProcessHasMoments(t *testing.T) {
 	t.Parallel()
-	const n = 100_000
-	r := rand.New(rand.NewPCG(1, 2))
-	x := make([]float32, 2)
-	var sum [2]float64
-	var cross [2][2]float64
-	for range n {
-		three.Sample(x, r)
-		for i := range x {
-			sum[i] += float64(x[i])
-			for j := range x {
-				cross[i][j] += float64(x[i]) * float64(x[j])
+	const n, tol = 100_000, 5 * 1.5 / 316 // five standard errors of second moments of order 1.5
+	for _, time := range []float64{0, .4, .9} {
+		r := rand.New(rand.NewPCG(1, 2))
+		x := make([]float32, 2)
+		var sum [2]float64
+		var cross [2][2]float64
+		for range n {
+			three.Sample(x, r)
+			forward(x, time, r)
+			for i := range x {
+				sum[i] += float64(x[i])
+				for j := range x {
+					cross[i][j] += float64(x[i]) * float64(x[j])
+				}
+			}
+		}
+		mean, cov := three.Moments(time)
+		for i := range mean {
+			if math.Abs(sum[i]/n-mean[i]) > tol {
+				t.Errorf("t=%g: mean[%d] = %g, want %g", time, i, sum[i]/n, mean[i])
+			}
+			for j := range mean {
+				if got := cross[i][j]/n - sum[i]*sum[j]/n/n; math.Abs(got-cov[i][j]) > tol {
+					t.Errorf("t=%g: cov[%d][%d] = %g, want %g", time, i, j, got, cov[i][j])
+				}
 			}
 		}
 	}
-	mean, cov := three.Moments(0)
-	const tol = 5 * 1.5 / 316 // five standard errors of second moments of order 1.5
-	for i := range mean {
-		if math.Abs(sum[i]/n-mean[i]) > tol {
-			t.Errorf("mean[%d] = %g, want %g", i, sum[i]/n, mean[i])
+}
+
+// forward moves x from time 0 to t in place and returns ε - x₀.
+func forward(x []float32, t float64, r *rand.Rand) (target []float64) {
+	for i, x0 := range x {
+		eps := r.NormFloat64()
+		x[i] = float32((1-t)*float64(x0) + t*eps)
+		target = append(target, eps-float64(x0))
+	}
+	return target
+}
+
+// What flow matching regresses on: the residual (ε - x₀) - v(x_t, t) must be
+// orthogonal to every function of x_t, so v is its conditional expectation and
+// the unique minimum of the squared error.
+func TestVelocityIsConditionalExpectation(t *testing.T) {
+	t.Parallel()
+	const n, tol = 100_000, 5 * 1.5 / 316 // five standard errors of products of order 1.5
+	probes := []func(x []float32) float64{
+		func([]float32) float64 { return 1 },
+		func(x []float32) float64 { return float64(x[0]) },
+		func(x []float32) float64 { return math.Sin(2 * float64(x[0]-x[1])) },
+		func(x []float32) float64 { return math.Exp(-float64(x[0]*x[0] + x[1]*x[1])) },
+	}
+	for _, time := range []float64{.2, .6, .95} {
+		r := rand.New(rand.NewPCG(3, 4))
+		x, v := make([]float32, 2), make([]float32, 2)
+		sums := make([]float64, len(probes))
+		for range n {
+			three.Sample(x, r)
+			target := forward(x, time, r)
+			three.Velocity(v, x, time)
+			for k, f := range probes {
+				sums[k] += f(x) * (target[0] - float64(v[0]))
+			}
 		}
-		for j := range mean {
-			if got := cross[i][j]/n - sum[i]*sum[j]/n/n; math.Abs(got-cov[i][j]) > tol {
-				t.Errorf("cov[%d][%d] = %g, want %g", i, j, got, cov[i][j])
+		for k, sum := range sums {
+			if math.Abs(sum/n) > tol {
+				t.Errorf("t=%g: residual times function %d averages %g, want 0", time, k, sum/n)
+			}
+		}
+	}
+}
+
+// The guided velocity v_u + w·(v_c - v_u) belongs to the score of the density
+// p_u^(1-w)·p_c^w, unnormalised: guidance raises the odds of the condition to
+// the power w.
+func TestGuidanceIsScoreOfTiltedDensity(t *testing.T) {
+	t.Parallel()
+	cond := mixture.Mixture{Weights: []float64{1}, Means: three.Means[1:2], Std: three.Std}
+	const h, w = 1.0 / 64, 4.5
+	for _, time := range []float64{.3, .6, .9} {
+		for _, x0 := range []float32{-1, .25, 1.5} {
+			x := []float32{x0, .5}
+			vu, vc := make([]float32, 2), make([]float32, 2)
+			three.Velocity(vu, x, time)
+			cond.Velocity(vc, x, time)
+			guided := float64(vu[0]) + w*(float64(vc[0])-float64(vu[0]))
+			tilted := func(x []float32) float64 {
+				return (1-w)*three.LogDensity(x, time) + w*cond.LogDensity(x, time)
+			}
+			got := -(float64(x[0]) + (1-time)*guided) / time
+			want := (tilted([]float32{x0 + h, .5}) - tilted([]float32{x0 - h, .5})) / (2 * h)
+			if math.Abs(got-want) > scoreTol*max(1, math.Abs(want)) {
+				t.Errorf("t=%g x=%g: score = %g, finite difference %g", time, x0, got, want)
 			}
 		}
 	}
