@@ -30,7 +30,6 @@ type program struct {
 	*graph.Program
 	builder        *Builder
 	hidden, pooled []float32
-	times          []float32
 	outputs        int // that the objective asked for, after its loss
 }
 
@@ -39,14 +38,20 @@ func (r *Replica) Velocity(ctx context.Context, dst, x []float32, t float64, con
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	times := make([]float32, len(cond))
+	for i := range times {
+		times[i] = float32(t)
+	}
+	return r.VelocityAt(dst, x, times, cond)
+}
+
+// VelocityAt is Velocity with a time for each sample.
+func (r *Replica) VelocityAt(dst, x, times []float32, cond []Condition) error {
 	p, err := r.velocityProgram(len(cond))
 	if err != nil {
 		return err
 	}
-	for i := range p.times {
-		p.times[i] = float32(t)
-	}
-	r.bind(p, x, p.times, cond)
+	r.bind(p, x, times, cond)
 	p.Run()
 	copy(dst, p.Output(0).F32)
 	return nil
@@ -130,8 +135,8 @@ func (r *Replica) build(batch int) (*program, graph.Node) {
 		Pooled: graph.Input(b.Graph, "pooled", batch, s.Pooled),
 	}
 	p := &program{
-		builder: b, times: make([]float32, batch),
-		hidden: make([]float32, batch*s.Tokens*s.Joint), pooled: make([]float32, batch*s.Pooled),
+		builder: b,
+		hidden:  make([]float32, batch*s.Tokens*s.Joint), pooled: make([]float32, batch*s.Pooled),
 	}
 	return p, net.Velocity(b, in)
 }

@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"flowgrpo/internal/rng"
 	"flowgrpo/sde"
@@ -14,6 +15,7 @@ type Sampler struct {
 	Dynamics    sde.Dynamics
 	Plan        sde.Plan // which steps are noisy; the others follow the ODE
 	SharedNoise bool     // all samples of a prompt begin at the same noise
+	Velocities  bool     // keep the velocities of the trained steps
 }
 
 // Transition returns the transition of step i.
@@ -30,6 +32,9 @@ type Trajectory struct {
 	Request Request
 	States  [][]float32 // T+1 states of D float32, exactly as the policy saw them
 	Logp    []float64   // log-probability of each step in nats, summed over D; 0 for ODE steps
+	// Velocities are those of the trained steps, nil for others and where the
+	// sampler does not keep them.
+	Velocities [][]float32
 }
 
 // Picture returns the finished sample, not a copy.
@@ -78,7 +83,7 @@ func (p *Pool) sampleChunk(ctx context.Context, d Device, s Sampler, noise Noise
 	row := func(x []float32, i int) []float32 { return x[i*dim : (i+1)*dim : (i+1)*dim] }
 	for i, r := range requests {
 		noise.initial(r, s.SharedNoise).Normals(row(states[0], i))
-		out[i] = Trajectory{Request: r, Logp: make([]float64, steps)}
+		out[i] = Trajectory{Request: r, Logp: make([]float64, steps), Velocities: make([][]float32, steps)}
 	}
 	cond := conditions(requests)
 	for k := range steps {
@@ -93,6 +98,9 @@ func (p *Pool) sampleChunk(ctx context.Context, d Device, s Sampler, noise Noise
 				noise.step(r, k).Normals(eps)
 			}
 			tr.Step(next, x, row(v, i), eps)
+			if s.Velocities && s.Plan.Train[k] {
+				out[i].Velocities[k] = slices.Clone(row(v, i))
+			}
 			if tr.Std > 0 {
 				out[i].Logp[k] = tr.LogProb(next, x, row(v, i))
 			}

@@ -1,0 +1,121 @@
+package grpo
+
+import (
+	"fmt"
+	"math"
+
+	"flowgrpo/internal/optim"
+	"flowgrpo/reward"
+)
+
+// Stats describe one iteration.
+type Stats struct {
+	Iteration  int
+	Reward     Moments            // of the samples that were scored
+	Parts      map[string]Moments // of every named part of the reward
+	Failed     int                // samples that could not be scored
+	Failure    error              // the first reason
+	Groups     int
+	ZeroSignal int     // groups without a signal
+	GroupStd   float64 // mean over groups of the standard deviation of their rewards
+	Advantage  float64 // mean |Â| over samples with a signal
+	FirstPass  float64 // largest |Δ log p| of the first pass, nats; must be 0
+	Updates    []Pass
+	Seconds    Timing
+	Samples    int
+}
+
+// A Pass describes one optimizer update.
+type Pass struct {
+	Terms   []Term
+	Loss    float64
+	Update  optim.Update
+	EMA     float64 // decay of the moving average
+	Skipped error   // why the update was not applied; nil if it was
+}
+
+// Timing holds the seconds that the parts of an iteration took.
+type Timing struct{ Rollout, Reward, Update float64 }
+
+// Moments are a mean and a population standard deviation over N values.
+type Moments struct {
+	Mean, Std float64
+	N         int
+}
+
+func newMoments(x []float64) Moments {
+	mean, std, n := moments([]Group{{Rewards: x, Valid: allTrue(len(x))}})
+	return Moments{mean, std, n}
+}
+
+func allTrue(n int) []bool {
+	v := make([]bool, n)
+	for i := range v {
+		v[i] = true
+	}
+	return v
+}
+
+// record adds the rewards of an iteration to s.
+func (s *Stats) record(results []reward.Result, groups []Group) {
+	var scores []float64
+	parts := map[string][]float64{}
+	for _, r := range results {
+		if r.Err != nil {
+			s.Failed++
+			if s.Failure == nil {
+				s.Failure = r.Err
+			}
+			continue
+		}
+		scores = append(scores, r.Score)
+		for name, v := range r.Parts {
+			parts[name] = append(parts[name], v)
+		}
+	}
+	s.Samples, s.Groups = len(results), len(groups)
+	s.Reward, s.Parts = newMoments(scores), map[string]Moments{}
+	for name, v := range parts {
+		s.Parts[name] = newMoments(v)
+	}
+	for i := range groups {
+		_, std, _ := moments(groups[i : i+1])
+		s.GroupStd += std / float64(len(groups))
+	}
+}
+
+// A DriftError reports that the update sees other log-probabilities than the
+// rollout did on the first, on-policy pass: rollout and training disagree about
+// the state, the velocity or rounding, and every ratio is wrong.
+type DriftError struct {
+	Iteration, Step int
+	Delta           float64 // nats
+}
+
+func (e *DriftError) Error() string {
+	return fmt.Sprintf("grpo: iteration %d: the first pass is on-policy, so its ratio must be exactly 1, but at step %d log p differs from the rollout's by %g nats; the run cannot be trusted and stops",
+		e.Iteration, e.Step, e.Delta)
+}
+
+// A NonFiniteError reports a loss that is NaN or infinite, with what tells the
+// causes apart: a policy that drifted from the one that sampled (LogRatio) or a
+// diverged one (KL).
+type NonFiniteError struct {
+	Step         int
+	LogRatio, KL float64
+}
+
+func (e *NonFiniteError) Error() string {
+	return fmt.Sprintf("grpo: the loss is not finite at step %d (log ratio %g, KL %g nats); weights are unchanged",
+		e.Step, e.LogRatio, e.KL)
+}
+
+// check returns an error if a term is not finite.
+func check(terms []Term) error {
+	for _, t := range terms {
+		if x := t.Surrogate + t.KL + t.DeltaLogp; math.IsNaN(x) || math.IsInf(x, 0) {
+			return &NonFiniteError{t.Step, t.LogRatio, t.KL}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+// Package pretrain trains flow-matching models from scratch: the small base
+// models of the two worlds, and anyone's from a folder of pictures.
+package pretrain
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"flowgrpo/internal/graph"
+	"flowgrpo/internal/kernel"
+	"flowgrpo/internal/optim"
+	"flowgrpo/internal/rng"
+	"flowgrpo/policy"
+	"flowgrpo/task"
+)
+
+// Settings configure a training run.
+type Settings struct {
+	Seed       int64
+	Batch      int     // samples per step
+	MicroBatch int     // samples per gradient program
+	Workers    int     // goroutines; the result does not depend on it
+	EMADecay   float64 // of the weights that are evaluated and saved
+	TimeMean   float64 // t = sigmoid(N(TimeMean, TimeStd²)), logit-normal
+	TimeStd    float64
+	Dropout    float64 // fraction of captions replaced by "", for guidance
+	Optimizer  optim.Settings
+}
+
+// A Trainer trains a captioned network by flow matching (Lipman et al.,
+// arXiv:2210.02747) with logit-normal times (Esser et al., arXiv:2403.03206, §3.1).
+// Every draw is addressed by (seed, step, sample): a run is a pure function of its
+// settings.
+type Trainer struct {
+	Model    *policy.Model // its Network is a *policy.Captioned
+	EMA      *policy.EMA
+	source   task.Source
+	settings Settings
+	team     *policy.Team
+	adam     *optim.AdamW
+	grad     []float32
+	step     int
+}
+
+// NewTrainer returns a trainer of m on examples of source.
+func NewTrainer(m *policy.Model, source task.Source, s Settings) *Trainer {
+	theta := m.Theta()
+	n := len(theta.Trainable())
+	return &Trainer{
+		Model: m, EMA: policy.NewEMA(theta, s.EMADecay), source: source, settings: s,
+		team: m.NewTeam(theta, s.Workers), adam: optim.NewAdamW(n, s.Optimizer), grad: make([]float32, n),
+	}
+}
+
+// Stats describe one step.
+type Stats struct {
+	Step   int
+	Loss   float64 // mean squared error of the velocity
+	Update optim.Update
+}
+
+// Step draws a batch, takes its gradient and updates the weights.
+func (tr *Trainer) Step(ctx context.Context) (Stats, error) {
+	s := tr.settings
+	n := (s.Batch + s.MicroBatch - 1) / s.MicroBatch
+	losses := make([]float64, n)
+	err := tr.team.Gradient(ctx, tr.grad, n, func(r *policy.Replica, partial []float32, i int) error {
+		lo, hi := i*s.MicroBatch, min((i+1)*s.MicroBatch, s.Batch)
+		batch := tr.draw(lo, hi)
+		out, err := r.Gradient(partial, policy.FlowMatching{}, batch)
+		if err != nil {
+			return err
+		}
+		losses[i] = out[0].F64[0] * float64(hi-lo) / float64(s.Batch)
+		return nil
+	})
+	if err != nil {
+		return Stats{}, fmt.Errorf("pretrain: step %d: %w", tr.step, err)
+	}
+	kernel.Scale(tr.grad, 1/float32(n), tr.grad)
+	stats := Stats{Step: tr.step}
+	for _, l := range losses {
+		stats.Loss += l
+	}
+	if stats.Update, err = tr.adam.Step(tr.Model.Theta().Trainable(), tr.grad); err != nil {
+		return stats, fmt.Errorf("pretrain: step %d: %w", tr.step, err)
+	}
+	tr.EMA.Update(tr.Model.Theta())
+	tr.step++
+	return stats, nil
+}
+
+// draw makes samples [lo, hi) of the current step.
+func (tr *Trainer) draw(lo, hi int) policy.Batch {
+	shape := tr.Model.Network.Shape()
+	text := tr.Model.Network.(*policy.Captioned).Text
+	n, dim := hi-lo, shape.Dim()
+	b := policy.Batch{X: make([]float32, n*dim), T: make([]float32, n)}
+	target := make([]float32, n*dim)
+	img := task.NewImage(shape.Channels, shape.Height, shape.Width)
+	eps := make([]float32, dim)
+	for i := range n {
+		key := rng.Key{Seed: tr.settings.Seed, Iteration: uint32(tr.step), Sample: uint32(lo + i)}
+		prompt := tr.source.Example(at(key, rng.Data), img)
+		at(key, rng.PretrainNoise).Normals(eps)
+		t := tr.time(at(key, rng.PretrainTime))
+		b.T[i] = float32(t)
+		for j, x0 := range img.Pix {
+			b.X[i*dim+j] = float32(1-t)*x0 + float32(t)*eps[j]
+			target[i*dim+j] = eps[j] - x0
+		}
+		caption := prompt.Text
+		if tr.settings.Dropout > 0 && at(key, rng.Dropout).Rand().Float64() < tr.settings.Dropout {
+			caption = ""
+		}
+		b.Cond = append(b.Cond, text.TokenCondition(caption))
+	}
+	b.Bind = func(p *graph.Program) { p.Bind("target", target) }
+	return b
+}
+
+func at(k rng.Key, p rng.Purpose) rng.Key {
+	k.Purpose = p
+	return k
+}
+
+// time draws a logit-normal time.
+func (tr *Trainer) time(key rng.Key) float64 {
+	var z [1]float32
+	key.Normals(z[:])
+	return 1 / (1 + math.Exp(-(tr.settings.TimeMean + tr.settings.TimeStd*float64(z[0]))))
+}
+
+// Result returns the model with its averaged weights, split in network and text
+// encoder.
+func (tr *Trainer) Result() *policy.Model {
+	return tr.Model.Network.(*policy.Captioned).Split(tr.EMA.Average.Base)
+}
