@@ -31,13 +31,19 @@ func NewDetector() task.Detector { return detector{} }
 const (
 	halfWay    = 0.5   // coverage at which a pixel belongs to an object
 	minRegion  = 16    // pixels; smaller regions are specks
-	minFit     = 0.93  // squared cosine with the best class
-	minLead    = 0.08  // over each of the others,
-	minLeadBox = 0.025 // but for circle and square, which overlap most, over each other
+	boxLead    = 0.025 // lead of circle over square and of square over circle
 	fitMin     = 7.0   // size in pixels, a little beyond what is rendered
 	fitMax     = 13.0
 	maxHueDist = 0.42 // between the mean colour and the palette, RGB in [-1, 1]
 )
+
+// minFit is the least squared cosine with each class. A thin shape has more edge
+// for its area and so loses more by the same small fault.
+var minFit = [numClasses]float64{circle: 0.93, square: 0.92, triangle: 0.88, cross: 0.86, ring: 0.85}
+
+// minLead is how far it must be ahead of the squared cosine with every other
+// class.
+var minLead = [numClasses]float64{circle: 0.08, square: 0.08, triangle: 0.08, cross: 0.05, ring: 0.06}
 
 // Detect implements [task.Detector]. It panics if img is not 3 by 32 by 32.
 func (detector) Detect(img task.Image) []task.Detection {
@@ -101,15 +107,15 @@ func (s *segmentation) classify(g region) (d task.Detection, ok bool) {
 // accepted reports whether f, the best of fits, is good and clearly the best.
 func (f *fit) accepted(fits *[numClasses]fit) bool {
 	for c := range fits {
-		lead := minLead
+		lead := minLead[f.class]
 		if f.class <= square && class(c) <= square {
-			lead = minLeadBox
+			lead = boxLead
 		}
 		if class(c) != f.class && f.score-fits[c].score < lead {
 			return false
 		}
 	}
-	return f.score >= minFit && fitMin <= f.size && f.size <= fitMax
+	return f.score >= minFit[f.class] && fitMin <= f.size && f.size <= fitMax
 }
 
 // hueName names the hue of ground + diff, or returns "".

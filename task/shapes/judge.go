@@ -15,7 +15,7 @@ type judge struct {
 var _ task.Detector = judge{}
 
 // NewJudge returns the detector for evaluation, which no reward may use. It
-// shares neither code nor principle with [NewDetector]:
+// takes no measure that [NewDetector] takes:
 //
 //  1. a pixel is its chroma, the part of its colour that is not grey; the ground
 //     has none, so it needs no estimate;
@@ -39,9 +39,11 @@ const (
 	knownHue   = 0.93 // cosine between the chroma of an object and of a hue
 	minRadius  = 2.8  // mean radius of the outline, in pixels
 	maxRadius  = 7.5
-	maxUnlike  = 0.08 // distance to the typical description
-	minContest = 1.4  // distance to the next class, over it
+	minContest = 1.4 // distance to the next class, over it
 )
+
+// maxUnlike is the greatest distance to the typical description of each class.
+var maxUnlike = [numClasses]float64{circle: 0.06, square: 0.06, triangle: 0.10, cross: 0.12, ring: 0.10}
 
 // Detect implements [task.Detector]. It panics if img is not 3 by 32 by 32.
 func (j judge) Detect(img task.Image) []task.Detection {
@@ -73,10 +75,10 @@ func (j judge) name(o outline, mean chroma) (d task.Detection, ok bool) {
 			next = e
 		}
 	}
-	if !(unlike <= maxUnlike && next >= minContest*unlike && minRadius <= o.mean && o.mean <= maxRadius) {
+	if !(unlike <= maxUnlike[best] && next >= minContest*unlike && minRadius <= o.mean && o.mean <= maxRadius) {
 		return d, false
 	}
-	return task.Detection{Class: classNames[best], Color: mean.name(), Box: o.box(), Score: 1 - 0.5*unlike/maxUnlike}, true
+	return task.Detection{Class: classNames[best], Color: mean.name(), Box: o.box(), Score: 1 - 0.5*unlike/maxUnlike[best]}, true
 }
 
 // typicalDescriptors averages the description of each class over sizes and

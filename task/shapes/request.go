@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"flowgrpo/task"
 )
@@ -135,26 +136,31 @@ func (q *request) asksUnseen() bool {
 }
 
 // request returns what the record asks for; ok is false if this world cannot
-// draw it.
+// draw it: an unknown name, no object or too many, or a place that is not of the
+// second of two single objects relative to the first.
 func (rec *record) request() (q request, ok bool) {
 	total := 0
 	for i, it := range rec.Include {
-		w := want{class: class(index(classNames[:], it.Class)), count: it.Count, hue: anyHue, relation: -1}
-		if it.Color != "" {
-			w.hue = hue(index(hueNames[:], it.Color))
-			ok = w.hue >= 0
-		}
-		if it.Position != nil {
-			w.relation = index(relations[:], it.Position.relation)
-			if w.relation < 0 || it.Position.of != 0 || i == 0 || it.Count != 1 || rec.Include[0].Count != 1 {
-				return q, false
-			}
-		}
-		if w.class < 0 || w.count < 1 || it.Color != "" && w.hue < 0 {
+		w, ok := it.want()
+		if !ok || w.relation >= 0 && (i != 1 || len(rec.Include) != 2 || rec.Include[0].Count != 1 || w.count != 1) {
 			return q, false
 		}
 		total += w.count
 		q.want = append(q.want, w)
 	}
 	return q, 1 <= total && total <= maxObjects
+}
+
+func (it *item) want() (w want, ok bool) {
+	w = want{class: class(slices.Index(classNames[:], it.Class)), count: it.Count, hue: anyHue, relation: -1}
+	ok = w.class >= 0 && 1 <= w.count && w.count <= maxObjects
+	if it.Color != "" {
+		w.hue = hue(slices.Index(hueNames[:], it.Color))
+		ok = ok && w.hue >= 0
+	}
+	if it.Position != nil {
+		w.relation = slices.Index(relations[:], it.Position.relation)
+		ok = ok && w.relation >= 0 && it.Position.of == 0
+	}
+	return w, ok
 }

@@ -1,56 +1,21 @@
 package shapes
 
 import (
+	"encoding/binary"
 	"encoding/json"
-	"flag"
-	"image"
-	"image/color"
-	"image/draw"
-	"image/png"
-	"os"
+	"hash/fnv"
+	"math"
 	"slices"
 	"strings"
 	"testing"
-
-	xdraw "golang.org/x/image/draw"
-	"golang.org/x/image/font"
-	"golang.org/x/image/font/basicfont"
-	"golang.org/x/image/math/fixed"
 
 	"flowgrpo/internal/rng"
 	"flowgrpo/task"
 )
 
-var sheet = flag.String("sheet", "", "write a contact sheet of 48 examples to this PNG file")
-
 func exampleKey(i int) rng.Key { return rng.Key{Seed: 7, Purpose: rng.Data, Prompt: uint32(i)} }
 
 func newPicture() task.Image { return task.NewImage(channels, height, width) }
-
-func TestContactSheet(t *testing.T) {
-	if *sheet == "" {
-		t.Skip("no -sheet")
-	}
-	const cols, rows, zoom, cell = 8, 6, 5, 190
-	w, img := New(), newPicture()
-	out := image.NewNRGBA(image.Rect(0, 0, cols*cell, rows*cell))
-	draw.Draw(out, out.Bounds(), image.White, image.Point{}, draw.Src)
-	for i := range cols * rows {
-		p := w.Example(exampleKey(i), img)
-		at := image.Pt(i%cols*cell+10, i/cols*cell+4)
-		xdraw.NearestNeighbor.Scale(out, image.Rectangle{at, at.Add(image.Pt(zoom*width, zoom*height))}, img.NRGBA(), image.Rect(0, 0, width, height), draw.Src, nil)
-		d := font.Drawer{Dst: out, Src: image.NewUniform(color.Black), Face: basicfont.Face7x13, Dot: fixed.P(at.X, at.Y+zoom*height+13)}
-		d.DrawString(strings.TrimPrefix(p.Text, "a photo of "))
-	}
-	f, err := os.Create(*sheet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := png.Encode(f, out); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func TestExampleIsDeterministic(t *testing.T) {
 	w, a, b := New(), newPicture(), newPicture()
@@ -59,6 +24,31 @@ func TestExampleIsDeterministic(t *testing.T) {
 		if p.Text != q.Text || !slices.Equal(a.Pix, b.Pix) {
 			t.Fatalf("example %d differs between two worlds", i)
 		}
+	}
+}
+
+// The pictures and the prompt sets are part of what a reported score means, so
+// they are frozen, bit for bit. Change these numbers only with a note in the
+// changelog.
+func TestFrozen(t *testing.T) {
+	w, img, h := New(), newPicture(), fnv.New64a()
+	for i := range 200 {
+		w.Example(exampleKey(i), img)
+		for _, v := range img.Pix {
+			_ = binary.Write(h, binary.LittleEndian, math.Float32bits(v))
+		}
+	}
+	const pictures = 0xa6ffc906486a3ca3
+	if got := h.Sum64(); got != pictures {
+		t.Errorf("hash of 200 examples = %#x, want %#x", got, uint64(pictures))
+	}
+	h.Reset()
+	for _, p := range append(w.Prompts(task.Train), w.Prompts(task.HeldOut)...) {
+		h.Write(p.Metadata)
+	}
+	const prompts = 0x495fd4fb6a504fca
+	if got := h.Sum64(); got != prompts {
+		t.Errorf("hash of the prompts = %#x, want %#x", got, uint64(prompts))
 	}
 }
 
@@ -203,6 +193,52 @@ func check(t *testing.T, scene []object, req *request) {
 	}
 	if !related(scene, req.want) {
 		t.Fatalf("%q: relation does not hold", req.prompt.Text)
+	}
+}
+
+// Rendering a held-out prompt must show what it asks for, held-out combination
+// included; whether it does is the detector's to say in TestDetectorReads.
+func TestRenderRefuses(t *testing.T) {
+	for _, test := range []struct{ name, metadata string }{
+		{"no metadata", ""},
+		{"not JSON", "{"},
+		{"nothing to include", `{"include":[]}`},
+		{"unknown class", `{"include":[{"class":"star","count":1}]}`},
+		{"unknown colour", `{"include":[{"class":"ring","count":1,"color":"pink"}]}`},
+		{"no object", `{"include":[{"class":"ring","count":0}]}`},
+		{"too many", `{"include":[{"class":"ring","count":3},{"class":"cross","count":2}]}`},
+		{"counts that overflow", `{"include":[{"class":"ring","count":9223372036854775807},{"class":"cross","count":9223372036854775807},{"class":"ring","count":3}]}`},
+		{"unknown relation", `{"include":[{"class":"ring","count":1},{"class":"cross","count":1,"position":["inside",0]}]}`},
+		{"relation to itself", `{"include":[{"class":"ring","count":1},{"class":"cross","count":1,"position":["above",1]}]}`},
+		{"relation of two", `{"include":[{"class":"ring","count":1},{"class":"cross","count":2,"position":["above",0]}]}`},
+		{"relation that is no pair", `{"include":[{"class":"ring","count":1},{"class":"cross","count":1,"position":["above"]}]}`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			defer func() {
+				if s, _ := recover().(string); !strings.HasPrefix(s, "shapes: ") {
+					t.Errorf("Render did not panic as documented: %q", s)
+				}
+			}()
+			New().Render(task.Prompt{Metadata: json.RawMessage(test.metadata)}, exampleKey(0), newPicture())
+		})
+	}
+}
+
+func TestWrongSizePanics(t *testing.T) {
+	small := task.NewImage(3, 16, 48)
+	for name, f := range map[string]func(){
+		"Example": func() { New().Example(exampleKey(0), small) },
+		"Detect":  func() { NewDetector().Detect(small) },
+		"Judge":   func() { NewJudge().Detect(small) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s accepts a picture of the wrong size", name)
+				}
+			}()
+			f()
+		}()
 	}
 }
 

@@ -64,13 +64,3 @@ func pairHeldOut(a, b class) bool {
 	}
 	return false
 }
-
-// index returns the place of s in names, or -1.
-func index(names []string, s string) int {
-	for i, n := range names {
-		if n == s {
-			return i
-		}
-	}
-	return -1
-}
