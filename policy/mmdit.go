@@ -150,7 +150,7 @@ func (l *layers) linear(name string, init Init, in, out int) {
 }
 
 // positions fills the table of fixed two-dimensional sine-cosine embeddings
-// [1, n·n, D], row-major over (y, x): the first half encodes y, the second x,
+// [1, n·n, D], row-major over (y, x): the first half encodes x, the second y,
 // each as sines then cosines of pos·10000^(-i/(D/4)). Positions are scaled as if
 // the table covered sample_size/patch_size patches.
 func (c *MMDiT) positions(dst []float32, shape []int, _ rng.Key) {
@@ -159,8 +159,8 @@ func (c *MMDiT) positions(dst []float32, shape []int, _ rng.Key) {
 	for y := range n {
 		for x := range n {
 			row := dst[(y*n+x)*d : (y*n+x+1)*d]
-			sincos(row[:d/2], float64(y)*base/float64(n))
-			sincos(row[d/2:], float64(x)*base/float64(n))
+			sincos(row[:d/2], float64(x)*base/float64(n))
+			sincos(row[d/2:], float64(y)*base/float64(n))
 		}
 	}
 }

@@ -155,8 +155,13 @@ func gatedResidualGradVector(dh, dgate, gate, h, dy []float32, rows, d int) {
 	if dgate == nil {
 		dgate = s.b[:d]
 	}
+	stride := 4 * uintptr(d)
+	into := stride
+	if dh == nil { // every row overwrites one row of scratch
+		dh, into = s.a[:d], 0
+	}
 	v := on(dh[:d], dgate, gate, h, dy)
 	v.rows = rows
-	v.row[0], v.row[3], v.row[4] = 4*uintptr(d), 4*uintptr(d), 4*uintptr(d)
+	v.row[0], v.row[3], v.row[4] = into, stride, stride
 	vector(fnGatedGrad, &v)
 }
