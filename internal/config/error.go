@@ -1,0 +1,88 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// An Error is what is wrong with a recipe.
+type Error struct {
+	// File is the recipe's path; or the --set argument that is to blame, as "--set k=v".
+	File string
+	// Line and Col count from 1, Col in characters; 0 if there is no position.
+	Line, Col int
+	// Message says what was found and what was expected.
+	Message string
+
+	excerpt string // the line and a caret below it; may be empty
+}
+
+// Error returns "file:line:col: message", followed by the line and a caret.
+func (e *Error) Error() string {
+	where := e.File
+	if e.Line > 0 {
+		where = fmt.Sprintf("%s:%d:%d", e.File, e.Line, e.Col)
+	}
+	return where + ": " + e.Message + e.excerpt
+}
+
+// problem is an error on its way: what is wrong with which key.
+type problem struct {
+	key     string // dotted path, or several, "a|b", to blame the first that is set
+	atKey   bool   // point at the key instead of at its value
+	message string
+}
+
+// at makes the error for a position, given as a byte offset in text.
+func at(file, text string, offset int, message string) *Error {
+	offset = min(max(offset, 0), len(text))
+	begin := strings.LastIndexByte(text[:offset], '\n') + 1
+	line, _, _ := strings.Cut(text[begin:], "\n")
+	e := &Error{
+		File: file, Message: message,
+		Line: strings.Count(text[:begin], "\n") + 1,
+		Col:  len([]rune(text[begin:offset])) + 1,
+	}
+	e.excerpt = excerpt(strings.TrimRight(line, "\r"), e.Line, e.Col)
+	return e
+}
+
+// excerpt shows a line with a caret below column col, cut to a window around it.
+func excerpt(line string, number, col int) string {
+	const before, after = 60, 60
+	runes := []rune(line)
+	lo, hi := max(0, col-1-before), min(len(runes), col-1+after)
+	if lo > hi {
+		return ""
+	}
+	window := strings.Map(printable, string(runes[lo:hi]))
+	if strings.TrimSpace(window) == "" {
+		return ""
+	}
+	return fmt.Sprintf("\n%5d | %s\n      | %s^", number, window, strings.Repeat(" ", col-1-lo))
+}
+
+// printable replaces what would move the caret or the terminal's cursor.
+func printable(r rune) rune {
+	if r == '\t' {
+		return ' '
+	}
+	if r < ' ' || r >= 0x7f && r < 0xa0 || r == 0xfeff || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+		return '?'
+	}
+	return r
+}
+
+// setError makes the error for a --set argument.
+func setError(set, message string) *Error {
+	return &Error{File: "--set " + strings.Map(printable, clip(strings.ToValidUTF8(set, "?"))), Message: message}
+}
+
+// clip shortens what was found for a message.
+func clip(s string) string {
+	const limit = 60
+	if r := []rune(s); len(r) > limit {
+		s = string(r[:limit]) + "…"
+	}
+	return s
+}

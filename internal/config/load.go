@@ -1,0 +1,174 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/BurntSushi/toml"
+
+	"flowgrpo/configs"
+)
+
+// maxSize bounds the bytes of a recipe.
+const maxSize = 1 << 20
+
+// A Recipe is the text of a recipe, as given.
+type Recipe struct {
+	Path string // of the file, or "configs/NAME.toml" for an embedded one
+	Text string // without byte order mark
+}
+
+// Open reads the recipe in the file path or, if there is no such file, the
+// embedded recipe of that name ("glyphs", "glyphs.toml" or "configs/glyphs.toml").
+func Open(name string) (Recipe, error) {
+	text, err := readFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		base := filepath.ToSlash(name)
+		if dir, file := path.Split(base); dir == "configs/" || dir == "./configs/" {
+			base = file
+		}
+		if b, ok := configs.Read(base); ok {
+			return Recipe{"configs/" + strings.TrimSuffix(base, ".toml") + ".toml", string(b)}, nil
+		}
+		return Recipe{}, &Error{File: name, Message: fmt.Sprintf("no such file, and no recipe of that name comes with the program; it has %s%s",
+			strings.Join(configs.List(), ", "), didYouMean(strings.TrimSuffix(base, ".toml"), configs.List(), goQuote))}
+	}
+	if err != nil {
+		return Recipe{}, &Error{File: name, Message: err.Error()}
+	}
+	return Recipe{name, strings.TrimPrefix(text, "\ufeff")}, nil
+}
+
+func readFile(name string) (string, error) {
+	f, err := os.Open(name)
+	if err == nil {
+		defer f.Close()
+		var b []byte
+		if b, err = io.ReadAll(io.LimitReader(f, maxSize+1)); err == nil {
+			return string(b), nil
+		}
+	}
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	return "", err
+}
+
+// Load opens a recipe and reads it with sets, a list of "section.key=value" that
+// replace or add keys. Every error is an [*Error].
+func Load(name string, sets []string) (*Config, error) {
+	r, err := Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return r.Config(sets)
+}
+
+// Config returns the recipe's values over the defaults, with sets applied: all are
+// merged as a tree and then decoded once. Every error is an [*Error].
+func (r Recipe) Config(sets []string) (*Config, error) {
+	tree, where, err := r.parse()
+	if err != nil {
+		return nil, err
+	}
+	changed := overrides{}
+	for _, s := range sets {
+		if err := changed.apply(tree, s); err != nil {
+			return nil, err
+		}
+	}
+	c := Default()
+	d := decoder{}
+	d.table("", tree, reflect.ValueOf(&c).Elem())
+	if len(d.problems) == 0 {
+		d.problems = check(&c)
+	}
+	if len(d.problems) > 0 {
+		return nil, r.first(d.problems, where, changed)
+	}
+	c.Path = r.Path
+	return &c, nil
+}
+
+// parse returns the recipe as a tree, and where its keys are.
+func (r Recipe) parse() (map[string]any, layout, error) {
+	if len(r.Text) > maxSize {
+		return nil, layout{}, &Error{File: r.Path, Message: fmt.Sprintf("file exceeds the limit of %d bytes", maxSize)}
+	}
+	if !utf8.ValidString(r.Text) {
+		i := strings.IndexRune(strings.ToValidUTF8(r.Text, "\uffff"), '\uffff')
+		return nil, layout{}, at(r.Path, strings.ToValidUTF8(r.Text, "?"), i, "file is not valid UTF-8")
+	}
+	where, offset, err := locate(r.Text)
+	if err != nil {
+		return nil, layout{}, at(r.Path, r.Text, offset, err.Error())
+	}
+	tree := map[string]any{}
+	if _, err := toml.Decode(r.Text, &tree); err != nil {
+		return nil, layout{}, r.syntax(err, where)
+	}
+	return tree, where, nil
+}
+
+// syntax rewrites an error of the TOML parser.
+func (r Recipe) syntax(err error, where layout) *Error {
+	var p toml.ParseError
+	if !errors.As(err, &p) {
+		return &Error{File: r.Path, Message: err.Error()}
+	}
+	for offset, path := range where.again {
+		if strings.Count(r.Text[:offset], "\n")+1 == p.Position.Line {
+			first := strings.Count(r.Text[:where.spans[path].key], "\n") + 1
+			return at(r.Path, r.Text, offset, fmt.Sprintf("key %q is already set on line %d", clip(path), first))
+		}
+	}
+	return at(r.Path, r.Text, p.Position.Start, p.Message)
+}
+
+// first returns the problem that comes first: those of --set, then by place in the
+// recipe, then those that have no place.
+func (r Recipe) first(problems []problem, where layout, changed overrides) *Error {
+	var best *Error
+	rank := 0
+	for _, p := range problems {
+		e, at := r.place(p, where, changed)
+		if best == nil || at < rank {
+			best, rank = e, at
+		}
+	}
+	return best
+}
+
+// place makes the error of a problem, and returns its rank among others.
+func (r Recipe) place(p problem, where layout, changed overrides) (*Error, int) {
+	for key := range strings.SplitSeq(p.key, "|") {
+		if set, ok := changed.find(key); ok {
+			return setError(set, p.message), -1
+		}
+		if s, ok := where.find(key); ok && p.atKey {
+			return at(r.Path, r.Text, s.key, p.message), s.key
+		} else if ok {
+			return at(r.Path, r.Text, s.value, p.message), s.key
+		}
+	}
+	return &Error{File: r.Path, Message: p.message}, len(r.Text)
+}
+
+// find returns the span of a key. An element "a.b[2]" is where "a.b" is.
+func (l layout) find(key string) (span, bool) {
+	s, ok := l.spans[key]
+	for !ok && strings.HasSuffix(key, "]") {
+		key = key[:strings.LastIndexByte(key, '[')]
+		s, ok = l.spans[key]
+	}
+	return s, ok
+}
