@@ -36,6 +36,14 @@ type Score struct {
 	Failed     int                  `json:"failed"`
 }
 
+// Interval returns the 95 % interval of a figure, NaN if there is none.
+func (s Score) Interval(figure string) [2]Number {
+	if iv, ok := s.Intervals[figure]; ok {
+		return iv
+	}
+	return [2]Number{NaN(), NaN()}
+}
+
 // An Average says how samples are averaged into one reward.
 type Average int
 

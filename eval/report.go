@@ -1,0 +1,142 @@
+package eval
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image/png"
+	"io/fs"
+	"path"
+	"slices"
+)
+
+// A Report is everything that the page of a run shows. Every part but Run may be
+// missing: a report of a run that has just begun is a valid report.
+type Report struct {
+	Run         RunInfo
+	Result      *Result // nil until the run has ended
+	Metrics     []Metrics
+	Evaluations []Evaluation // by iteration
+	Samples     []SampleSet  // by iteration
+	Config      string       // TOML, defaults included
+	Warnings    []Warning
+}
+
+// FromRun reads a run folder. Files that are not there yet are left out; a file
+// that is there but cannot be read is an error that names it.
+func FromRun(fsys fs.FS) (Report, error) {
+	var r Report
+	if err := readJSON(fsys, "run.json", &r.Run); err != nil {
+		return r, err
+	}
+	steps := []func(fs.FS, *Report) error{readResult, readMetricsFile, readEvaluations, readSamples, readConfig}
+	for _, step := range steps {
+		if err := step(fsys, &r); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return r, err
+		}
+	}
+	r.complete()
+	return r, nil
+}
+
+// complete derives what a run that has not ended does not say yet.
+func (r *Report) complete() {
+	if r.Result != nil {
+		r.Warnings = r.Result.Warnings
+		return
+	}
+	if len(r.Evaluations) == 0 {
+		return
+	}
+	var history []Point
+	for _, e := range r.Evaluations {
+		history = append(history, NewPoint(e))
+	}
+	r.Warnings = Watch(history, DefaultLimits())
+	base, last := r.Evaluations[0], r.Evaluations[len(r.Evaluations)-1]
+	r.Result = &Result{Task: r.Run.Task, Seconds: r.Run.Seconds, Base: NewOutcome(base), Tuned: NewOutcome(last),
+		Gain: Gains(base, last, Options{Resamples: 500}), Warnings: r.Warnings}
+}
+
+func readJSON(fsys fs.FS, name string, into any) error {
+	data, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		return fmt.Errorf("eval: %w", err)
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("eval: reading %s: %w", name, err)
+	}
+	return nil
+}
+
+func readResult(fsys fs.FS, r *Report) error {
+	var result Result
+	if err := readJSON(fsys, "result.json", &result); err != nil {
+		return err
+	}
+	r.Result = &result
+	return nil
+}
+
+func readMetricsFile(fsys fs.FS, r *Report) error {
+	f, err := fsys.Open("metrics.jsonl")
+	if err != nil {
+		return fmt.Errorf("eval: %w", err)
+	}
+	defer f.Close() // read only
+	r.Metrics, err = ReadMetrics(f)
+	return err
+}
+
+func readEvaluations(fsys fs.FS, r *Report) error {
+	names, err := fs.Glob(fsys, "eval/*.json")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		var e Evaluation
+		if err := readJSON(fsys, name, &e); err != nil {
+			return err
+		}
+		if len(e.Modes) > 0 {
+			r.Evaluations = append(r.Evaluations, e)
+		}
+	}
+	slices.SortStableFunc(r.Evaluations, func(a, b Evaluation) int { return cmp.Compare(a.Iteration, b.Iteration) })
+	return nil
+}
+
+func readSamples(fsys fs.FS, r *Report) error {
+	names, err := fs.Glob(fsys, "samples/*/samples.json")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		var set SampleSet
+		if err := readJSON(fsys, name, &set); err != nil {
+			return err
+		}
+		for i, s := range set.Samples {
+			file := path.Join(path.Dir(name), s.File)
+			data, err := fs.ReadFile(fsys, file)
+			if err != nil {
+				return fmt.Errorf("eval: %w", err)
+			}
+			if _, err := png.DecodeConfig(bytes.NewReader(data)); err != nil {
+				return fmt.Errorf("eval: reading %s: %w", file, err)
+			}
+			set.Samples[i].PNG = data
+		}
+		r.Samples = append(r.Samples, set)
+	}
+	slices.SortStableFunc(r.Samples, func(a, b SampleSet) int { return cmp.Compare(a.Iteration, b.Iteration) })
+	return nil
+}
+
+func readConfig(fsys fs.FS, r *Report) error {
+	data, err := fs.ReadFile(fsys, "config.toml")
+	r.Config = string(data)
+	return err
+}

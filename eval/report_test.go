@@ -1,0 +1,130 @@
+package eval
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+func TestWriteHTML(t *testing.T) {
+	r, err := FromRun(finishedRun())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := WriteHTML(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	page := b.String()
+	writeForReview(t, "report.html", b.Bytes())
+	if strings.Contains(page, "<script") || strings.Contains(page, "<img src=x") || strings.Contains(page, "ZgotmplZ") {
+		t.Error("text of the run became markup")
+	}
+	for _, want := range []string{"default-src &#39;none&#39;", "glyphs-lively-otter", "Before and after", "By category",
+		"Every sampler", "Over the course of training", "viewport", "data:image/png;base64,", "&lt;script&gt;", "grpo.kl=0.02"} {
+		if !strings.Contains(page, want) && !strings.Contains(page, strings.ReplaceAll(want, "&#39;", "'")) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+	page = regexp.MustCompile(`base64,[A-Za-z0-9+/=&#;]+`).ReplaceAllString(page, "")
+	for _, bad := range []string{"http://", "https://", "NaN", "Inf", "<no value>", "%!"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("the page contains %q", bad)
+		}
+	}
+	const limit = 2 << 20 // a page that can be mailed
+	if b.Len() > limit {
+		t.Errorf("the page has %d bytes", b.Len())
+	}
+}
+
+// TestReportOfPart writes reports of runs that miss files: a report is possible at
+// any time.
+func TestReportOfPart(t *testing.T) {
+	whole := finishedRun()
+	for _, missing := range []string{"result.json", "metrics.jsonl", "config.toml", "eval/", "samples/", "everything"} {
+		part := fstest.MapFS{}
+		for name, f := range whole {
+			if name == "run.json" || missing != "everything" && !strings.HasPrefix(name, missing) {
+				part[name] = f
+			}
+		}
+		r, err := FromRun(part)
+		if err != nil {
+			t.Errorf("without %s: %v", missing, err)
+			continue
+		}
+		if err := WriteHTML(io.Discard, r); err != nil {
+			t.Errorf("without %s: %v", missing, err)
+		}
+		if missing == "result.json" && r.Result == nil {
+			t.Error("a run without result.json has no interim result")
+		}
+	}
+}
+
+func TestFromRunErrors(t *testing.T) {
+	whole := finishedRun()
+	for _, broken := range []string{"run.json", "result.json", "metrics.jsonl", EvaluationFile(0), SampleDir(0) + "/samples.json",
+		SampleDir(0) + "/prompt-00000-0.png"} {
+		part := fstest.MapFS{}
+		for name, f := range whole {
+			part[name] = f
+		}
+		part[broken] = &fstest.MapFile{Data: []byte("{]\n")}
+		if _, err := FromRun(part); err == nil || !strings.Contains(err.Error(), strings.TrimSuffix(broken, ".jsonl")) {
+			t.Errorf("%s broken: error %v", broken, err)
+		}
+	}
+	if _, err := FromRun(fstest.MapFS{}); err == nil {
+		t.Error("an empty folder is a run")
+	}
+}
+
+// TestWarningsComeFirst checks that a hacked run says so above its result.
+func TestWarningsComeFirst(t *testing.T) {
+	r := Report{Run: RunInfo{Name: "hacked"}, Warnings: []Warning{{JudgeFalls, 40, "The judge fell."}},
+		Result: &Result{Base: Outcome{Score: Score{Reward: 0.5, Judge: 0.5}}, Tuned: Outcome{Score: Score{Reward: 0.9, Judge: 0.2}}}}
+	var b bytes.Buffer
+	if err := WriteHTML(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	writeForReview(t, "hacked.html", b.Bytes())
+	warning, result := strings.Index(b.String(), "The judge fell."), strings.Index(b.String(), `class="cards"`)
+	if warning < 0 || result < 0 || warning > result {
+		t.Errorf("warning at %d, result at %d", warning, result)
+	}
+}
+
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+
+func TestWriteHTMLError(t *testing.T) {
+	if err := WriteHTML(brokenPipe{}, Report{}); err == nil {
+		t.Error("a failed write went unnoticed")
+	}
+}
+
+// wellFormed parses SVG as XML and returns the number of elements of a name.
+func wellFormed(t *testing.T, svg []byte, name string) int {
+	t.Helper()
+	n := 0
+	for d := xml.NewDecoder(bytes.NewReader(svg)); ; {
+		token, err := d.Token()
+		if err == io.EOF {
+			return n
+		}
+		if err != nil {
+			t.Fatalf("not XML: %v\n%s", err, svg)
+		}
+		if e, ok := token.(xml.StartElement); ok && e.Name.Local == name {
+			n++
+		}
+	}
+}
