@@ -13,7 +13,7 @@ const (
 	border     = 1
 	cells      = 4
 	directions = 8
-	shape      = 3 // width, height and their ratio
+	shape      = 7 // width, height, their ratio, and the ink beside the box
 )
 
 // Inputs is the number of features of a box.
@@ -27,7 +27,9 @@ var compass = func() (d [directions][2]float32) {
 
 // Features measures what is in box and stores it in dst: for each cell and
 // direction the gradient along it, normalised to a root mean square of 1, then
-// the shape of the box. Box must not be empty.
+// the shape of the box and the mean coverage of the two columns on either side,
+// which tell the I of a face without serifs from the stem of an H. Box must not
+// be empty.
 func Features(dst *[Inputs]float32, p Plane, box image.Rectangle) {
 	*dst = [Inputs]float32{}
 	var canvas [side + 2][side + 2]float32 // with one more border for the differences
@@ -52,6 +54,21 @@ func Features(dst *[Inputs]float32, p Plane, box image.Rectangle) {
 	}
 	w, h := float32(box.Dx()), float32(box.Dy())
 	dst[n], dst[n+1], dst[n+2] = w/5-1.5, h/5-1.5, 2*w/h-1.5
+	for i, x := range [4]int{box.Min.X - 2, box.Min.X - 1, box.Max.X, box.Max.X + 1} {
+		dst[n+3+i] = 5 * columnMean(p, x, box)
+	}
+}
+
+// columnMean returns the mean coverage of column x over the rows of box.
+func columnMean(p Plane, x int, box image.Rectangle) float32 {
+	if x < 0 || x >= p.W {
+		return 0
+	}
+	var sum float32
+	for y := box.Min.Y; y < box.Max.Y; y++ {
+		sum += p.Pix[y*p.W+x]
+	}
+	return sum / float32(box.Dy())
 }
 
 // stretch draws box into the canvas, bilinearly and centred.

@@ -1,11 +1,15 @@
 package judge
 
-import "flowgrpo/task"
+import (
+	"image"
+	"slices"
 
-// junkPrice is what leaving out one column with ink costs, in nats: a piece of
-// eight columns, a usual character, is left out where its probability is below
-// 0.13 whatever stands around it.
-const junkPrice = 0.25
+	"flowgrpo/task"
+)
+
+// junkPrice is what leaving out one pixel of ink costs, in nats. A character has
+// 12 to 50 pixels: none is left out that passes minLogProb on its own.
+const junkPrice = 0.15
 
 // minLogProb is the least log-probability of a character that is read, ln 0.3:
 // an O that may be a Q is still read, a smear is not.
@@ -24,36 +28,56 @@ func Read(n *Net, img task.Image) string {
 	if !ok {
 		return ""
 	}
+	ink := columnInk(p)
 	cuts := Cuts(p)
 	path := make([]step, len(cuts))
-	var in [Inputs]float32
-	var hidden [Hidden]float32
-	var logp [Classes]float32
 	for j := 1; j < len(cuts); j++ {
-		path[j] = step{score: path[j-1].score - junkPrice*float32(cuts[j]-cuts[j-1]), prev: j - 1}
+		var junk float32
+		for _, v := range ink[cuts[j-1]:cuts[j]] {
+			junk += v
+		}
+		path[j] = step{score: path[j-1].score - junkPrice*junk, prev: j - 1}
+		var last guess
 		for i := j - 1; i >= 0; i-- {
 			box := Box(p, cuts[i], cuts[j])
 			if box.Dx() > MaxWidth {
 				break
 			}
-			if box.Empty() {
-				path[j].take(step{score: path[i].score, prev: i})
-				continue
+			if box != last.box { // a cut in a blank changes nothing
+				last = classify(n, p, box)
 			}
-			Features(&in, p, box)
-			n.LogProbs(&logp, &hidden, &in)
-			if k := best(&logp); logp[k] >= minLogProb {
-				path[j].take(step{score: path[i].score + logp[k], prev: i, char: Alphabet[k]})
+			if last.char != 0 {
+				path[j].take(step{score: path[i].score + last.logp, prev: i, char: last.char})
 			}
 		}
 	}
-	var word []byte
-	for j := len(cuts) - 1; j > 0; j = path[j].prev {
-		if c := path[j].char; c != 0 {
-			word = append([]byte{c}, word...)
+	return spell(path)
+}
+
+// A guess is the likeliest character in a box; char is 0 if none is likely.
+type guess struct {
+	box  image.Rectangle
+	char byte
+	logp float32
+}
+
+// classify returns the guess for a box that is not empty.
+func classify(n *Net, p Plane, box image.Rectangle) guess {
+	var in [Inputs]float32
+	var hidden [Hidden]float32
+	var logp [Classes]float32
+	Features(&in, p, box)
+	n.LogProbs(&logp, &hidden, &in)
+	top := 0
+	for k := range None {
+		if logp[k] > logp[top] {
+			top = k
 		}
 	}
-	return string(word)
+	if logp[top] < minLogProb {
+		return guess{box: box}
+	}
+	return guess{box, Alphabet[top], logp[top]}
 }
 
 // take replaces s by o if o is better.
@@ -63,13 +87,14 @@ func (s *step) take(o step) {
 	}
 }
 
-// best returns the likeliest character.
-func best(logp *[Classes]float32) int {
-	top := 0
-	for k := range None {
-		if logp[k] > logp[top] {
-			top = k
+// spell returns the characters along the best path to the last cut.
+func spell(path []step) string {
+	var word []byte
+	for j := len(path) - 1; j > 0; j = path[j].prev {
+		if c := path[j].char; c != 0 {
+			word = append(word, c)
 		}
 	}
-	return top
+	slices.Reverse(word)
+	return string(word)
 }

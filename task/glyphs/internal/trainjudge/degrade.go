@@ -7,11 +7,13 @@ import (
 	"flowgrpo/task"
 )
 
-// The worst degradation in training; each is left out of half the pictures.
+// The worst degradation in training; half of the pictures lack a given one, and
+// three of four have no ghost.
 const (
 	maxNoise = 0.3 // standard deviation
 	maxBlur  = 0.8 // standard deviation in pixels
-	maxShift = 0.5 // pixels, in either direction
+	maxShift = 0.5 // pixels, to the right and down
+	maxGhost = 0.3 // share of another picture that shines through
 )
 
 // degrade returns a copy of img, blurred, shifted by part of a pixel and noisy.
@@ -32,6 +34,13 @@ func degrade(img task.Image, r *rand.Rand) task.Image {
 func addNoise(img task.Image, std float64, r *rand.Rand) {
 	for i := range img.Pix {
 		img.Pix[i] += float32(std * r.NormFloat64())
+	}
+}
+
+// blend replaces a share of img by other.
+func blend(img, other task.Image, share float32) {
+	for i, v := range other.Pix {
+		img.Pix[i] += share * (v - img.Pix[i])
 	}
 }
 

@@ -22,6 +22,7 @@ type sample struct {
 type source struct {
 	world   *glyphs.World
 	clean   task.Image
+	other   task.Image
 	rand    *rand.Rand
 	key     rng.Key
 	pending []sample
@@ -32,6 +33,7 @@ func newSource(seed int64) *source {
 	return &source{
 		world: w,
 		clean: task.NewImage(w.Shape()),
+		other: task.NewImage(w.Shape()),
 		rand:  rng.Key{Seed: seed, Purpose: rng.Shuffle}.Rand(),
 		key:   rng.Key{Seed: seed, Purpose: rng.Data},
 	}
@@ -51,7 +53,7 @@ func (s *source) next(n int) []sample {
 	return s.pending[:n]
 }
 
-// addWord adds the characters of a random word, and some of the pieces that a
+// addWord adds the characters of a random word, and one of the pieces that a
 // wrong segmentation makes of it.
 func (s *source) addWord() {
 	s.key.Sample++
@@ -64,7 +66,13 @@ func (s *source) addWord() {
 	if len(spans) != len(meta.Text) {
 		panic("trainjudge: characters of " + meta.Text + " are not apart")
 	}
-	plane, ok := judge.Split(degrade(s.clean, s.rand))
+	picture := degrade(s.clean, s.rand)
+	if s.rand.IntN(4) == 0 {
+		s.key.Sample++
+		s.world.Example(s.key, s.other)
+		blend(picture, s.other, maxGhost*s.rand.Float32())
+	}
+	plane, ok := judge.Split(picture)
 	if !ok {
 		return
 	}
@@ -75,7 +83,7 @@ func (s *source) addWord() {
 		truth = append(truth, box)
 		s.add(plane, box, strings.IndexByte(judge.Alphabet, meta.Text[i]))
 	}
-	s.addPieces(plane, 2, func(box image.Rectangle) bool { return !nearAny(box, truth) })
+	s.addPieces(plane, 1, func(box image.Rectangle) bool { return !nearAny(box, truth) })
 }
 
 // addJunk adds pieces of a picture without text.
@@ -125,7 +133,7 @@ func nearAny(box image.Rectangle, list []image.Rectangle) bool {
 func abs(v int) int { return max(v, -v) }
 
 // inkSpans returns the runs of columns of a clean picture that hold ink; the
-// corner is ground.
+// first column never does.
 func inkSpans(img task.Image) [][2]int {
 	var spans [][2]int
 	open := false

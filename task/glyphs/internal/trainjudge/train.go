@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"math/rand/v2"
 
 	"flowgrpo/internal/rng"
 	"flowgrpo/task/glyphs/internal/judge"
@@ -16,16 +17,22 @@ type trainer struct {
 func newTrainer(seed int64) *trainer {
 	t := &trainer{net: new(judge.Net), grad: new(judge.Net), first: new(judge.Net), second: new(judge.Net)}
 	r := rng.Key{Seed: seed, Purpose: rng.Params}.Rand()
-	for _, row := range rows(t.net) {
-		std := math.Sqrt(2 / float64(len(row)))
-		if len(row) == judge.Hidden || len(row) == judge.Inputs {
-			for i := range row {
-				row[i] = float32(std * r.NormFloat64())
-			}
-		}
+	for i := range t.net.W1 {
+		fillNormal(t.net.W1[i][:], r)
 	}
-	clear(t.net.B1[:])
+	for i := range t.net.W2 {
+		fillNormal(t.net.W2[i][:], r)
+	}
 	return t
+}
+
+// fillNormal draws the weights of a unit, with the variance of He et al.,
+// arXiv:1502.01852.
+func fillNormal(w []float32, r *rand.Rand) {
+	std := math.Sqrt(2 / float64(len(w)))
+	for i := range w {
+		w[i] = float32(std * r.NormFloat64())
+	}
 }
 
 // rows returns the parameters of n, biases last.
