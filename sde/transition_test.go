@@ -223,6 +223,38 @@ func TestSensitivityIsScoreSize(t *testing.T) {
 	}
 }
 
+// A sample next = mean_old + Std·z of the old policy has, under another one, the
+// log ratio
+//
+//	Δ = -KL + V/Std·Σ z·(v - old),
+//
+// so its average over coordinates is negative, and adding KL leaves a term that is
+// linear in the change of the velocity and has mean 0.
+func TestLogRatioIsLinearAfterCorrection(t *testing.T) {
+	t.Parallel()
+	const dim = 4096
+	a := vectors(8, 4, dim)
+	x, old, v, z := a[0], a[1], a[2], a[3]
+	for i := range v {
+		v[i] = old[i] + v[i]/8
+	}
+	next := make([]float32, dim)
+	someTransition.Step(next, x, old, z)
+	ratio := someTransition.LogProb(next, x, v) - someTransition.LogProb(next, x, old)
+	kl := someTransition.KL(v, old)
+	var want float64
+	for i := range z {
+		want += someTransition.V / someTransition.Std * float64(z[i]) * (float64(v[i]) - float64(old[i]))
+	}
+	const tol = 1e-4 // nats: rounding of next to float32, 4096 times
+	if got := ratio + kl; math.Abs(got-want) > tol {
+		t.Errorf("log ratio + KL = %.6f, want %.6f", got, want)
+	}
+	if math.Abs(ratio+kl) > 5*math.Sqrt(2*kl) {
+		t.Errorf("log ratio + KL = %.3f, want 0 within five standard deviations %.3f", ratio+kl, math.Sqrt(2*kl))
+	}
+}
+
 func TestDensityPanics(t *testing.T) {
 	t.Parallel()
 	two, three := make([]float32, 2), make([]float32, 3)
