@@ -162,7 +162,7 @@ var finishedRun = sync.OnceValue(func() fstest.MapFS {
 	fsys["config.toml"] = &fstest.MapFile{Data: []byte(madeUpConfig)}
 	last := evals[len(evals)-1]
 	put("result.json", Result{Task: "glyphs", Seconds: 581, Base: NewOutcome(evals[0]), Tuned: NewOutcome(last),
-		Gain: Gains(evals[0], last, Options{Resamples: 200, Seed: 1}), Warnings: Watch(history, DefaultLimits())})
+		Gain: Gains(evals[0], last, Options{Resamples: 200, Seed: 1}), Floor: 9.6, Warnings: Watch(history, DefaultLimits())})
 	put("run.json", RunInfo{Name: "glyphs-lively-otter", Task: "glyphs", State: "done", Seed: 1, Version: "0.1.0", Revision: "3171b26",
 		Iterations: n, Command: []string{"finetune", "train", "configs/glyphs.toml", "--set", "grpo.kl=0.02"},
 		Started:     time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC),

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"bytes"
+	"fmt"
 	"html/template"
 	"image/png"
 	"math"
@@ -53,7 +54,7 @@ func slots(set SampleSet) map[slot]Sample {
 }
 
 func newPicture(s Sample, iteration int) picture {
-	p := picture{URI: dataURI(s.PNG), Alt: s.Text, Score: format(float64(s.Reward)), Number: iteration}
+	p := picture{URI: dataURI(s.PNG), Alt: s.Text, Score: fmt.Sprintf("%.2f", s.Reward), Number: iteration}
 	switch {
 	case !s.Reward.Known():
 		p.Score = "not scored"
@@ -63,9 +64,6 @@ func newPicture(s Sample, iteration int) picture {
 		p.Class = "part"
 	default:
 		p.Class = "none"
-	}
-	if p.Score == "1.000" {
-		p.Score = "1"
 	}
 	return p
 }

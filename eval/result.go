@@ -38,6 +38,8 @@ type Result struct {
 	Tuned    Outcome         `json:"tuned"`
 	Gain     map[string]Gain `json:"gain"` // "reward", "judge" and "categories/NAME" in the headline mode
 	Warnings []Warning       `json:"warnings"`
+	// Floor is the Fréchet distance that as many real pictures get; 0 if unknown.
+	Floor Number `json:"frechet_floor"`
 }
 
 // Gains compares the headline modes of two evaluations of the same prompts. It is

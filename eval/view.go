@@ -195,6 +195,9 @@ func cards(res *Result) []card {
 		c := card{Name: f.name, Note: f.note, Base: format(float64(base)), Tuned: format(float64(tuned)),
 			Class: f.better(float64(base), float64(tuned)),
 			Plot:  dumbbell(base, res.Base.Interval(f.key), tuned, res.Tuned.Interval(f.key))}
+		if f.key == "frechet" && res.Floor > 0 {
+			c.Interval = "real pictures: " + format(float64(res.Floor))
+		}
 		if f.relative && base > 0 {
 			c.Change = fmt.Sprintf("× %.2f", float64(tuned/base))
 		} else {
