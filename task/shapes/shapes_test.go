@@ -196,8 +196,8 @@ func check(t *testing.T, scene []object, req *request) {
 	}
 }
 
-// Rendering a held-out prompt must show what it asks for, held-out combination
-// included; whether it does is the detector's to say in TestDetectorReads.
+// Metadata that this world cannot draw is misuse, and must be told as such. That
+// Render shows what valid metadata asks for is tested with the detectors.
 func TestRenderRefuses(t *testing.T) {
 	for _, test := range []struct{ name, metadata string }{
 		{"no metadata", ""},
