@@ -198,17 +198,3 @@ func convert(t *Tensor, at int, b []byte) error {
 	}
 	return nil
 }
-
-// fromHalf widens an IEEE 754 binary16, exactly.
-func fromHalf(h uint16) float32 {
-	sign := uint32(h&0x8000) << 16
-	exp, frac := uint32(h>>10&0x1f), uint32(h&0x3ff)
-	switch exp {
-	case 0: // zero or subnormal: frac·2⁻²⁴
-		v := float32(frac) * 0x1p-24
-		return math.Float32frombits(sign | math.Float32bits(v))
-	case 0x1f: // Inf or NaN
-		return math.Float32frombits(sign | 0x7f800000 | frac<<13)
-	}
-	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
-}

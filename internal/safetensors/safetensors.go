@@ -20,7 +20,7 @@ import (
 // A DType names how a tensor is stored in a file.
 type DType string
 
-// The types that can be read. F32 and F64 can be written.
+// The types that can be read. F64, F32 and F16 can be written.
 const (
 	F64  DType = "F64"
 	F32  DType = "F32"

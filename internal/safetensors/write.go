@@ -16,7 +16,9 @@ import (
 
 // Write replaces path by a file with these tensors and metadata (which may be nil).
 // Equal input gives equal bytes. A crash leaves the old file or the new one.
-// Tensors of dtype F64 are written from Data64, all others as F32 from Data.
+// Tensors of dtype F64 are written from Data64, those of dtype F16 from Data,
+// rounded to the nearest half-precision number (ties to even; one that overflows is
+// an error), all others as F32 from Data.
 func Write(path string, tensors []Tensor, meta map[string]string) error {
 	return atomicfile.Write(path, func(w io.Writer) error { return Encode(w, tensors, meta) })
 }
@@ -38,10 +40,8 @@ func Encode(w io.Writer, tensors []Tensor, meta map[string]string) error {
 	chunk := make([]byte, 0, 1<<16)
 	for _, t := range sorted {
 		for i := range count(t) {
-			if t.DType == F64 {
-				chunk = binary.LittleEndian.AppendUint64(chunk, math.Float64bits(t.Data64[i]))
-			} else {
-				chunk = binary.LittleEndian.AppendUint32(chunk, math.Float32bits(t.Data[i]))
+			if chunk, err = appendValue(chunk, t, i); err != nil {
+				return err
 			}
 			if len(chunk)+8 > cap(chunk) {
 				if _, err := w.Write(chunk); err != nil {
@@ -53,6 +53,21 @@ func Encode(w io.Writer, tensors []Tensor, meta map[string]string) error {
 	}
 	_, err = w.Write(chunk)
 	return err
+}
+
+// appendValue appends the bytes of element i of t to b.
+func appendValue(b []byte, t Tensor, i int) ([]byte, error) {
+	switch t.DType {
+	case F64:
+		return binary.LittleEndian.AppendUint64(b, math.Float64bits(t.Data64[i])), nil
+	case F16:
+		h, ok := toHalf(t.Data[i])
+		if !ok {
+			return nil, fmt.Errorf("safetensors: tensor %q: element %d is %g, beyond the range ±65504 of F16", clip(t.Name), i, t.Data[i])
+		}
+		return binary.LittleEndian.AppendUint16(b, h), nil
+	}
+	return binary.LittleEndian.AppendUint32(b, math.Float32bits(t.Data[i])), nil
 }
 
 // count returns how many values of t are written.
@@ -68,7 +83,7 @@ func prepare(tensors []Tensor) ([]Tensor, error) {
 	sorted := slices.Clone(tensors)
 	for i := range sorted {
 		t := &sorted[i]
-		if t.DType != F64 {
+		if t.DType != F64 && t.DType != F16 {
 			t.DType = F32
 		}
 		if t.Name == "" || t.Name == metadataKey || !utf8.ValidString(t.Name) {
