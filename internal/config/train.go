@@ -124,10 +124,12 @@ type Eval struct {
 	Solver string `toml:"solver" oneof:"euler heun dpm++2m"`
 	// Samples per call of the network. Speed only.
 	Batch int `toml:"batch" in:"[1,1e5]"`
-	// Run the full protocol before and after training: all held-out prompts, the ODE
-	// and the SDE at `steps` steps, and the SDE at the rollout's.
+	// Run the full protocol before and after training: the ODE and the SDE at `steps`
+	// steps, and the SDE at the rollout's.
 	Final bool `toml:"final"`
-	// Samples per prompt in the full protocol.
+	// Held-out prompts in the full protocol. 0 means all.
+	FinalPrompts int `toml:"final_prompts" in:"[0,1e6]"`
+	// Samples per prompt in the full protocol, with the ODE; the SDE draws one each.
 	FinalSamplesPerPrompt int `toml:"final_samples_per_prompt" in:"[1,1000]"`
 }
 
