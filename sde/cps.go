@@ -33,7 +33,7 @@ func (d CPS) Transition(t, next float64) Transition {
 
 // renoise returns the step to (1-next)·x̂₀ + next·(keep·ε̂ + fresh·ε).
 func renoise(t, next, keep, fresh float64) Transition {
-	q := next * keep
+	q := float64(next * keep)
 	return Transition{
 		X:   1 - next + q,
 		V:   float64(q*(1-t)) - float64(t*(1-next)),

@@ -56,17 +56,17 @@ func log(x float64) float64 {
 	for n := 25.0; n >= 3; n -= 2 {
 		sum = float64(z * (1/n + sum))
 	}
-	return float64(float64(k)*math.Ln2) + (2*s + float64(2*s*sum))
+	return float64(float64(k)*math.Ln2) + float64(2*(s+float64(s*sum)))
 }
 
 // sincosHalfPi returns sin(a·π/2) and cos(a·π/2) for a in [0, 1]; the ends are
 // exact.
 func sincosHalfPi(a float64) (sin, cos float64) {
 	if a > 0.5 {
-		cos, sin = sincosSeries((1 - a) * (math.Pi / 2))
+		cos, sin = sincosSeries(float64((1 - a) * (math.Pi / 2)))
 		return sin, cos
 	}
-	return sincosSeries(a * (math.Pi / 2))
+	return sincosSeries(float64(a * (math.Pi / 2)))
 }
 
 // sincosSeries returns sin x and cos x for 0 ≤ x ≤ π/4 by Taylor's series.

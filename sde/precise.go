@@ -31,7 +31,7 @@ func (d Precise) Transition(t, next float64) Transition {
 		return renoise(t, next, 1, 0)
 	}
 	// logRho is -∞ from t = 1 and to next = 0, where ρ = 0.
-	logRho := float64(d.NoiseLevel*d.NoiseLevel/2) * (log(next*(1-t)) - log(t*(1-next)))
+	logRho := float64(d.NoiseLevel * d.NoiseLevel / 2 * (log(next*(1-t)) - log(t*(1-next))))
 	rho := exp(logRho)
 	return renoise(t, next, rho, math.Sqrt(-expm1(2*logRho)))
 }
