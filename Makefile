@@ -1,0 +1,44 @@
+# Run `make` for the list of targets.
+.DEFAULT_GOAL := help
+.PHONY: help build test race long vet fmt bench fuzz generate goldens ci
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+build: ## build the finetune binary
+	CGO_ENABLED=0 go build -o finetune ./cmd/finetune
+
+test: ## vet and test
+	go vet ./...
+	go test ./...
+
+race: ## test under the race detector
+	go test -race ./...
+
+long: ## tests that take minutes, too
+	FLOWGRPO_LONG=1 go test -timeout 60m ./...
+
+vet: ## static checks
+	go vet ./...
+	gofmt -l .
+
+fmt: ## format the sources
+	gofmt -w .
+
+bench: ## benchmarks of kernels, samplers and rewards
+	go test -run '^$$' -bench . ./...
+
+fuzz: ## every fuzz target for 20 seconds
+	@for pkg in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    go test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s $$pkg || exit 1; \
+	  done; done
+
+generate: ## write the generated files again
+	go generate ./...
+
+goldens: ## write testdata/reference again (needs Python with torch, diffusers, peft)
+	PYTHONHASHSEED=0 python3 contrib/goldens/make.py
+
+ci: ## what continuous integration runs
+	.ci/run

@@ -1,0 +1,107 @@
+// Package layering holds one test: imports only point down.
+package layering
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// floor numbers the packages from the ground up, as ARCHITECTURE.md draws them. A
+// package may import only packages on lower floors. A new package must be added
+// here, which is the moment to ask where it belongs; internal packages that are
+// not listed are on the ground floor and may import only each other.
+var floor = map[string]int{
+	"sde":               1,
+	"sde/mixture":       2,
+	"task":              2,
+	"policy":            3,
+	"task/glyphs":       4,
+	"task/shapes":       4,
+	"task/prompts":      4,
+	"rollout":           4,
+	"reward":            4,
+	"reward/rewardtest": 5,
+	"eval":              6,
+	"grpo":              6,
+	"internal/pretrain": 6,
+	"configs":           1,
+	"internal/base":     1,
+	"internal/run":      7,
+	"cmd/finetune":      8,
+}
+
+const module = "flowgrpo/"
+
+// floorOf returns the floor of a package: its own, or that of the package that it
+// is internal to.
+func floorOf(pkg string) (int, bool) {
+	if f, ok := floor[pkg]; ok {
+		return f, true
+	}
+	if owner, _, ok := strings.Cut(pkg, "/internal"); ok {
+		return floor[owner], true
+	}
+	return 0, strings.HasPrefix(pkg, "internal/")
+}
+
+// TestImportsPointDown reads what every package imports.
+func TestImportsPointDown(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "../../...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	packages := 0
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		pkg := strings.TrimPrefix(fields[0], module)
+		from, ok := floorOf(pkg)
+		if !ok {
+			t.Errorf("package %s has no floor", pkg)
+		}
+		packages++
+		for _, imp := range fields[1:] {
+			if dep, ours := strings.CutPrefix(imp, module); ours && upward(pkg, dep) {
+				to, _ := floorOf(dep)
+				t.Errorf("%s (floor %d) imports %s (floor %d)", pkg, from, dep, to)
+			}
+		}
+	}
+	if packages < len(floor) {
+		t.Errorf("go list found %d packages, fewer than the %d with a floor", packages, len(floor))
+	}
+}
+
+// upward reports whether pkg may not import dep.
+func upward(pkg, dep string) bool {
+	from, _ := floorOf(pkg)
+	to, _ := floorOf(dep)
+	if to < from {
+		return false
+	}
+	ground := from == 0 && to == 0
+	owned := strings.HasPrefix(dep, strings.TrimSuffix(pkg, "/")+"/internal/")
+	siblings := strings.Contains(pkg, "/internal/") && strings.HasPrefix(dep, pkg[:strings.Index(pkg, "/internal/")]+"/internal/")
+	return !ground && !owned && !siblings
+}
+
+// The rule itself must be able to fail.
+func TestUpward(t *testing.T) {
+	for _, tt := range []struct {
+		pkg, dep string
+		want     bool
+		reason   string
+	}{
+		{"grpo", "rollout", false, "down"},
+		{"rollout", "grpo", true, "up"},
+		{"rollout", "reward", true, "sideways"},
+		{"sde", "internal/kernel", false, "the ground is below everything"},
+		{"internal/graph", "sde", true, "the ground imports nothing above it"},
+		{"internal/graph", "internal/kernel", false, "the ground may import the ground"},
+		{"task/glyphs", "task/glyphs/internal/judge", false, "a package owns its internals"},
+	} {
+		if got := upward(tt.pkg, tt.dep); got != tt.want {
+			t.Errorf("upward(%s, %s) = %t, want %t: %s", tt.pkg, tt.dep, got, tt.want, tt.reason)
+		}
+	}
+}
