@@ -21,6 +21,14 @@ const mlpTimeScale = 100
 // mlpTimeChannels is the width of the time embedding.
 const mlpTimeChannels = 32
 
+// Validate returns what is wrong with the sizes, or nil.
+func (m *MLP) Validate() error {
+	if min(m.Dim, m.Hidden, m.Layers, m.PooledDim) < 1 || max(m.Dim, m.Hidden, m.PooledDim) > maxSize || m.Layers > maxLayers {
+		return fmt.Errorf("policy: mlp config: every size must be in [1, %d], layers in [1, %d]: %+v", maxSize, maxLayers, *m)
+	}
+	return nil
+}
+
 // Shape implements [Network]: a sample is [D, 1, 1].
 func (m *MLP) Shape() Shape {
 	return Shape{Channels: m.Dim, Height: 1, Width: 1, Tokens: 1, Joint: 1, Pooled: m.PooledDim}

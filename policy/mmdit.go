@@ -44,11 +44,24 @@ func (c *MMDiT) dim() int { return c.HeadDim * c.Heads }
 
 func (c *MMDiT) dual(layer int) bool { return slices.Contains(c.DualAttentionLayers, layer) }
 
+// Limits of what a configuration may ask for, far above any model in use.
+const (
+	maxSize   = 1 << 16
+	maxLayers = 1 << 10
+)
+
+func (c *MMDiT) sizes() []int {
+	return []int{
+		c.SampleSize, c.PatchSize, c.InChannels, c.NumLayers, c.HeadDim, c.Heads, c.JointAttentionDim,
+		c.PooledDim, c.PosEmbedMaxSize, c.Height, c.Width, c.Tokens,
+	}
+}
+
 // Validate returns what is wrong with the sizes, or nil.
 func (c *MMDiT) Validate() error {
 	switch {
-	case min(c.PatchSize, c.InChannels, c.NumLayers, c.HeadDim, c.Heads, c.JointAttentionDim, c.PooledDim, c.PosEmbedMaxSize, c.SampleSize) < 1:
-		return fmt.Errorf("policy: transformer config: every size must be at least 1: %+v", *c)
+	case slices.Min(c.sizes()) < 1 || slices.Max(c.sizes()) > maxSize || c.NumLayers > maxLayers:
+		return fmt.Errorf("policy: transformer config: every size must be in [1, %d], num_layers in [1, %d]: %+v", maxSize, maxLayers, *c)
 	case c.CaptionDim != c.dim():
 		return fmt.Errorf("policy: transformer config: caption_projection_dim is %d, want heads × head dim = %d", c.CaptionDim, c.dim())
 	case c.OutChannels != c.InChannels:

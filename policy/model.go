@@ -12,6 +12,7 @@ type Model struct {
 	Text    *TextEncoder // nil for models whose conditions are made elsewhere
 	LoRA    *LoRA        // nil: all weights are trained
 	Adapter *Weights     // of the LoRA; nil without
+	Shift   float64      // static time shift of the folder's scheduler; 0 if it names none
 	null    Condition    // the empty prompt, for guidance
 }
 

@@ -66,9 +66,13 @@ func NewWeights(params []Parameter) *Weights {
 // Initialize draws all weights from seed.
 func (w *Weights) Initialize(seed int64) {
 	for i, p := range w.params {
-		key := rng.Key{Seed: seed, Purpose: rng.Params, Prompt: uint32(i)}
-		p.Init(w.Tensor(p.Name), p.Shape, key)
+		p.Init(w.Tensor(p.Name), p.Shape, paramKey(seed, i))
 	}
+}
+
+// paramKey addresses the initial values of parameter i.
+func paramKey(seed int64, i int) rng.Key {
+	return rng.Key{Seed: seed, Purpose: rng.Params, Prompt: uint32(i)}
 }
 
 // Parameters returns the descriptions in storage order; do not modify.
