@@ -13,7 +13,7 @@ func fma32(a, b, c float32) float32 {
 	s := float64(a)*float64(b) + float64(c)
 	bits := math.Float64bits(s)
 	const half, low, smallest = 1 << 28, 1<<29 - 1, 897 // 897: exponent field of 2⁻¹²⁶
-	if bits&low != half && bits>>52&0x7ff >= smallest {
+	if bits&low != half && (bits>>52&0x7ff >= smallest || s == 0) {
 		return float32(s)
 	}
 	return fmaOdd(a, b, c)

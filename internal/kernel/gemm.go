@@ -27,7 +27,7 @@ func Gemm(ta, tb bool, m, n, k int, a []float32, lda int, b []float32, ldb int, 
 	} else {
 		checkMatrix(b, k, n, ldb)
 	}
-	if k > 0 && level == AVX512 {
+	if k > 0 && level > Portable {
 		gemmVector(ta, tb, m, n, k, a, lda, b, ldb, c, ldc, acc)
 		return
 	}

@@ -8,8 +8,8 @@ import "sync"
 const (
 	blockK = 384
 	blockB = 128 << 10
-	tailB  = 16 * 32 // written past the end by transpose512
-	tileA  = 16      // row stride of a packed tile of A
+	tailB  = 16 * 32 // written past the end by transpose
+	tileA  = 16      // widest row of a packed tile of A
 )
 
 // scratch is the working space of one running call.

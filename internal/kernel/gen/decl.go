@@ -33,6 +33,24 @@ func declare(s *source, set string, rows int) {
 	}
 }
 
+// declarePacks declares the packing functions of one instruction set.
+func declarePacks(s *source, set string, lanes int) {
+	fmt.Fprintf(s, `
+// packRows%[1]s copies k > 0 rows of up to %[3]d columns, those in mask, to rows of
+// %[2]d or %[3]d columns, zero where not in mask. Strides are in bytes.
+//
+//go:noescape
+func packRows%[1]s(dst, src *float32, dstRow, srcRow uintptr, k int, mask uint64)
+
+// transpose%[1]s copies a matrix of rows ≤ %[2]d by k as its transpose of k by %[2]d.
+// Columns beyond rows repeat the last one, and up to %[4]d rows beyond k are
+// overwritten. Strides are in bytes.
+//
+//go:noescape
+func transpose%[1]s(dst, src *float32, dstRow, srcRow uintptr, rows, k int)
+`, set, lanes, 2*lanes, lanes-1)
+}
+
 // declareVectors writes the Go side of the functions over vectors: one switch
 // per instruction set over the names in vector.go, and the declarations.
 func declareVectors(s *source) {

@@ -26,7 +26,7 @@ func rowAddr(r int) string {
 	return fmt.Sprintf(format, base)
 }
 
-// loadTile reads the fields of the tile and prepares the row strides.
+// loadTile reads the fields of the tile.
 func loadTile(s *source, rows int) {
 	s.op("MOVQ t+0(FP), AX")
 	s.op("MOVQ %d(AX), SI", tileA)
@@ -37,12 +37,17 @@ func loadTile(s *source, rows int) {
 	s.op("MOVQ %d(AX), R12", tileBRow)
 	s.op("MOVQ %d(AX), R13", tileCRow)
 	s.op("MOVQ %d(AX), CX", tileK)
-	s.op("LEAQ (R8)(R8*2), R9")
-	s.op("LEAQ (R8)(R8*4), R10")
 	if rows > 7 {
+		s.op("LEAQ (R8)(R8*2), R9")
 		s.op("LEAQ (SI)(R8*1), DI")
 		s.op("LEAQ (DI)(R9*2), DI")
 	}
+}
+
+// rowStrides sets R9 and R10 for rowAddr.
+func rowStrides(s *source) {
+	s.op("LEAQ (R8)(R8*2), R9")
+	s.op("LEAQ (R8)(R8*4), R10")
 }
 
 // tile512 writes the AVX-512 micro-kernel for a tile of rows × 16·vecs: all
@@ -58,7 +63,7 @@ func tile512(s *source, rows, vecs int) {
 		s.op("SHRL $16, R9")
 		s.op("KMOVW R9, K2")
 	}
-	s.op("LEAQ (R8)(R8*2), R9")
+	rowStrides(s)
 	startC512(s, rows, vecs)
 	s.op("TESTQ CX, CX")
 	s.op("JZ done")

@@ -51,7 +51,14 @@ func save(name string, code []byte) {
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("gen: ")
-	var s source
+	products512()
+	products256()
+	vectors()
+}
+
+// products512 writes the micro-kernels and packing functions for AVX-512.
+func products512() {
+	var s, d source
 	for rows := 1; rows <= 14; rows++ {
 		tile512(&s, rows, 1)
 		tile512(&s, rows, 2)
@@ -60,12 +67,26 @@ func main() {
 	transpose512(&s)
 	s.writeAsm("gemm_avx512_amd64.s")
 
-	var d source
 	declare(&d, "512", 14)
-	fmt.Fprint(&d, packDecl512)
+	declarePacks(&d, "512", 16)
 	d.writeGo("gemm_avx512_amd64.go")
+}
 
-	vectors()
+// products256 writes the micro-kernels and packing functions for AVX2.
+func products256() {
+	var s, d source
+	for rows := 1; rows <= 6; rows++ {
+		tile256(&s, rows, 1)
+		tile256(&s, rows, 2)
+	}
+	pack256(&s)
+	transpose256(&s)
+	writeColumns(&s)
+	s.writeAsm("gemm_avx2_amd64.s")
+
+	declare(&d, "256", 6)
+	declarePacks(&d, "256", 8)
+	d.writeGo("gemm_avx2_amd64.go")
 }
 
 // vectors writes the elementwise functions and the functions over rows.
@@ -80,6 +101,7 @@ func vectors() {
 		}
 	}
 	pool.write(&s)
+	writeColumns(&s)
 	s.writeAsm("vector_amd64.s")
 
 	declareVectors(&d)

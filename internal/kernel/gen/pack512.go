@@ -2,30 +2,12 @@ package main
 
 import "fmt"
 
-const packDecl512 = `
-// packRows512 copies k > 0 rows of up to 32 columns, those in mask, to rows of
-// 16 or 32 columns, zero where not in mask. Strides are in bytes.
-//
-//go:noescape
-func packRows512(dst, src *float32, dstRow, srcRow uintptr, k int, mask uint64)
-
-// transpose512 copies a matrix of rows ≤ 16 by k as its transpose of k by 16.
-// Columns beyond rows repeat the last one, and up to 15 rows beyond k are
-// overwritten. Strides are in bytes.
-//
-//go:noescape
-func transpose512(dst, src *float32, dstRow, srcRow uintptr, rows, k int)
-`
-
 // pack512 writes packRows512, which copies k rows of up to 32 columns, zero
 // beyond the mask, to rows a fixed number of bytes apart.
 func pack512(s *source) {
 	fmt.Fprint(s, "\n// func packRows512(dst, src *float32, dstRow, srcRow uintptr, k int, mask uint64)")
 	s.text("packRows512", 48)
-	s.op("MOVQ dst+0(FP), DI")
-	s.op("MOVQ src+8(FP), SI")
-	s.op("MOVQ dstRow+16(FP), R8")
-	s.op("MOVQ srcRow+24(FP), R9")
+	packArgs(s)
 	s.op("MOVQ k+32(FP), CX")
 	s.op("MOVQ mask+40(FP), AX")
 	s.op("KMOVW AX, K1")
@@ -60,10 +42,7 @@ func pack512(s *source) {
 func transpose512(s *source) {
 	fmt.Fprint(s, "\n// func transpose512(dst, src *float32, dstRow, srcRow uintptr, rows, k int)")
 	s.text("transpose512", 48)
-	s.op("MOVQ dst+0(FP), DI")
-	s.op("MOVQ src+8(FP), SI")
-	s.op("MOVQ dstRow+16(FP), R8")
-	s.op("MOVQ srcRow+24(FP), R9")
+	packArgs(s)
 	s.op("MOVQ rows+32(FP), R10")
 	s.op("MOVQ k+40(FP), R11")
 	s.op("XORL R13, R13")

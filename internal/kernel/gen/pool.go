@@ -16,8 +16,7 @@ func (c constants) name(bits uint32) string {
 	return fmt.Sprintf("c%08x", bits)
 }
 
-// write defines the constants and the mask table of AVX2: 16 times -1, then 16
-// times 0.
+// write defines the constants.
 func (c constants) write(s *source) {
 	var all []uint32
 	for bits := range c {
@@ -31,6 +30,11 @@ func (c constants) write(s *source) {
 		}
 		fmt.Fprintf(s, "GLOBL c%08x<>(SB), RODATA|NOPTR, $64\n", bits)
 	}
+}
+
+// writeColumns defines the masks of the first columns, for AVX2: 16 times -1,
+// then 16 times 0.
+func writeColumns(s *source) {
 	fmt.Fprintln(s)
 	for i := 0; i < 128; i += 8 {
 		word := "0xffffffffffffffff"
