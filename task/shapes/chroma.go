@@ -55,7 +55,7 @@ func (b *body) chroma() chroma { return chroma{b.sum.u / float64(b.count), b.sum
 
 func newField(img task.Image) *field {
 	if img.C != channels || img.H != height || img.W != width || len(img.Pix) != channels*pixels {
-		panic("shapes: image is not 3×32×32")
+		panic("shapes: image is not 3×24×24")
 	}
 	f := &field{}
 	for i := range f.at {

@@ -32,8 +32,8 @@ const (
 	halfWay    = 0.5   // coverage at which a pixel belongs to an object
 	minRegion  = 16    // pixels; smaller regions are specks
 	boxLead    = 0.025 // lead of circle over square and of square over circle
-	fitMin     = 7.0   // size in pixels, a little beyond what is rendered
-	fitMax     = 13.0
+	fitMin     = 6.0   // size in pixels, a little beyond what is rendered
+	fitMax     = 11.0
 	maxHueDist = 0.42 // between the mean colour and the palette, RGB in [-1, 1]
 )
 
@@ -45,7 +45,7 @@ var minFit = [numClasses]float64{circle: 0.93, square: 0.92, triangle: 0.88, cro
 // class.
 var minLead = [numClasses]float64{circle: 0.08, square: 0.08, triangle: 0.08, cross: 0.05, ring: 0.06}
 
-// Detect implements [task.Detector]. It panics if img is not 3 by 32 by 32.
+// Detect implements [task.Detector]. It panics if img is not 3 by 24 by 24.
 func (detector) Detect(img task.Image) []task.Detection {
 	var s segmentation
 	s.load(img)

@@ -151,7 +151,7 @@ func checkBoxes(t *testing.T, d task.Detector, boxError float64) {
 		for h := range numHues {
 			for i := range 12 {
 				r := rng.Key{Seed: int64(c), Purpose: rng.Data, Prompt: uint32(h), Sample: uint32(i)}.Rand()
-				o := object{c, h, uniform(r, 7, 25), uniform(r, 7, 25), uniform(r, minSize, maxSize)}
+				o := object{c, h, uniform(r, 5.5, 18.5), uniform(r, 5.5, 18.5), uniform(r, minSize, maxSize)}
 				paint(img, []object{o}, r)
 				found := d.Detect(img)
 				if len(found) != 1 || found[0].Class != classNames[c] || found[0].Color != hueNames[h] {
@@ -172,7 +172,7 @@ func TestDetectorReadsTightPairs(t *testing.T) {
 	img := newPicture()
 	for i := range 40 {
 		r := exampleKey(i).Rand()
-		left := object{class(i % int(numClasses)), purple, uniform(r, 8, 10), uniform(r, 12, 20), maxSize}
+		left := object{class(i % int(numClasses)), purple, uniform(r, 5.5, 7), uniform(r, 8, 16), maxSize}
 		right := object{square, blue, left.x + maxSize + 0.6, left.y, maxSize}
 		paint(img, []object{left, right}, r)
 		found := NewDetector().Detect(img)
@@ -191,7 +191,7 @@ func TestUnknownColour(t *testing.T) {
 	}{{"orange", [3]float32{240, 130, 40}}, {"brown", [3]float32{110, 70, 30}}, {"lime", [3]float32{150, 230, 40}}} {
 		r := exampleKey(0).Rand()
 		paint(img, nil, r)
-		stamp(img, &object{circle, red, 15.3, 16.2, 10}, [3]float32{unit(float64(test.ink[0])), unit(float64(test.ink[1])), unit(float64(test.ink[2]))})
+		stamp(img, &object{circle, red, 11.3, 12.2, 9}, [3]float32{unit(float64(test.ink[0])), unit(float64(test.ink[1])), unit(float64(test.ink[2]))})
 		for kind, d := range map[string]task.Detector{"detector": NewDetector(), "judge": NewJudge()} {
 			for _, got := range d.Detect(img) {
 				if got.Color != "" {

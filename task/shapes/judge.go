@@ -37,15 +37,15 @@ const (
 	relative   = 0.42 // chroma of its other pixels, over the seed's
 	sameHue    = 0.80 // cosine between the chroma of a pixel and of its object
 	knownHue   = 0.93 // cosine between the chroma of an object and of a hue
-	minRadius  = 2.8  // mean radius of the outline, in pixels
-	maxRadius  = 7.5
+	minRadius  = 2.2  // mean radius of the outline, in pixels
+	maxRadius  = 6.0
 	minContest = 1.4 // distance to the next class, over it
 )
 
 // maxUnlike is the greatest distance to the typical description of each class.
 var maxUnlike = [numClasses]float64{circle: 0.06, square: 0.06, triangle: 0.10, cross: 0.12, ring: 0.10}
 
-// Detect implements [task.Detector]. It panics if img is not 3 by 32 by 32.
+// Detect implements [task.Detector]. It panics if img is not 3 by 24 by 24.
 func (j judge) Detect(img task.Image) []task.Detection {
 	f := newField(img)
 	var found []task.Detection
@@ -88,12 +88,12 @@ var typicalDescriptors = sync.OnceValue(func() *[numClasses]descriptor {
 	img := task.NewImage(channels, height, width)
 	for c := range out {
 		n := 0.0
-		for size := minSize; size <= maxSize; size += 0.5 {
+		for size := float64(minSize); size <= maxSize; size += 0.5 {
 			for place := range 16 {
 				for i := range img.Pix {
 					img.Pix[i] = 0
 				}
-				o := object{class(c), red, 16 + float64(place%4)/4, 16 + float64(place/4)/4, size}
+				o := object{class(c), red, width/2 + float64(place%4)/4, height/2 + float64(place/4)/4, size}
 				stamp(img, &o, [channels]float32{1, -1, -1})
 				f := newField(img)
 				b, _ := f.nextBody()

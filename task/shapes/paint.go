@@ -7,21 +7,22 @@ import (
 	"flowgrpo/task"
 )
 
+// grounds are the neutral grounds, in 8-bit grey.
+var grounds = [...]float64{40, 215}
+
 // How much colours vary, in 8-bit steps to either side.
 const (
-	hueJitter  = 12
-	tintJitter = 5
+	hueJitter  = 6
+	greyJitter = 8 // of the ground
+	tintJitter = 3 // of each of its channels, on top
 )
 
 // paint draws the scene on a random neutral ground.
 func paint(img task.Image, scene []object, r *rand.Rand) {
 	if img.C != channels || img.H != height || img.W != width || len(img.Pix) != channels*height*width {
-		panic("shapes: image is not 3×32×32")
+		panic("shapes: image is not 3×24×24")
 	}
-	grey := uniform(r, 25, 60)
-	if r.IntN(2) == 1 {
-		grey = uniform(r, 195, 235)
-	}
+	grey := grounds[r.IntN(len(grounds))] + uniform(r, -greyJitter, greyJitter)
 	for c := range channels {
 		v := unit(grey + uniform(r, -tintJitter, tintJitter))
 		plane := img.Pix[c*height*width:][:height*width]
@@ -73,8 +74,8 @@ func coverage(c class, x, y, h float64) float64 {
 
 // Proportions, relative to the half side of the box.
 const (
-	crossArm  = 0.34 // half the width of a bar of a cross
-	ringWidth = 0.50 // thickness of a ring
+	crossArm  = 1.0 / 3 // half the width of a bar of a cross
+	ringWidth = 0.50    // thickness of a ring
 )
 
 // distance returns the signed distance from (x, y) to the edge of a shape whose

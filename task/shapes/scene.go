@@ -9,19 +9,23 @@ const maxObjects = 4
 
 // Lengths in pixels.
 const (
-	minSize = 8.5 // side of an object's box
-	maxSize = 11
-	gap     = 2.0 // at least, between two boxes, along one axis
-	border  = 1.0 // free at the edge of the picture
+	minSize = 7 // side of an object's box
+	maxSize = 9
+	gap     = 2 // at least, between two boxes, along one axis
+	border  = 1 // free at the edge of the picture
 )
 
 // An object is a shape in a picture. Its box is the square of side size
-// centred at (x, y), in pixels, where pixel i covers [i, i+1).
+// centred at (x, y), in pixels, where pixel i covers [i, i+1). In a rendering, size
+// and corners are whole numbers.
 type object struct {
 	class      class
 	hue        hue
 	x, y, size float64
 }
+
+// crowd is the number of objects from which on they stand in a loose grid.
+const crowd = 3
 
 // compose draws a scene that satisfies q: what q leaves open is random, and the
 // boxes stay gap apart.
@@ -32,14 +36,12 @@ func compose(r *rand.Rand, q *request) []object {
 			scene = append(scene, object{class: w.class, hue: pickHue(r, w)})
 		}
 	}
-	for attempt := range 50 {
+	for attempt := 0; attempt < 50 && len(scene) < crowd; attempt++ {
 		if scatter(r, scene) && related(scene, q.want) {
-			break
-		}
-		if attempt == 49 {
-			arrange(r, scene, q.want)
+			return scene
 		}
 	}
+	arrange(r, scene, q.want)
 	return scene
 }
 
@@ -62,10 +64,7 @@ func scatter(r *rand.Rand, scene []object) bool {
 		ok := false
 		for try := 0; try < 20 && !ok; try++ {
 			o := &scene[i]
-			o.size = uniform(r, minSize, maxSize)
-			near := border + o.size/2
-			o.x = uniform(r, near, width-near)
-			o.y = uniform(r, near, width-near)
+			o.put(r, [4]int{border, border, width - border, height - border})
 			ok = true
 			for j := range i {
 				ok = ok && apart(o, &scene[j])
@@ -110,8 +109,7 @@ func relate(a, b *object) [4]float64 {
 }
 
 // arrange places the objects in the cells of a 2 by 2 grid, which always has
-// room; it is the rare last resort of compose. Objects that are related share a
-// row or a column, in the right order.
+// room. Objects that are related share a row or a column, in the right order.
 func arrange(r *rand.Rand, scene []object, wants []want) {
 	cells := r.Perm(maxObjects) // cell c is at column c%2, row c/2
 	for i, w := range wants {
@@ -119,14 +117,21 @@ func arrange(r *rand.Rand, scene []object, wants []want) {
 			cells[0], cells[i] = gridPairs[w.relation][0], gridPairs[w.relation][1]
 		}
 	}
+	const pitch = (width + gap - 2*border) / 2
 	for i := range scene {
-		o := &scene[i]
-		o.size = uniform(r, minSize, maxSize)
-		near, far := border+o.size/2, (width-gap-o.size)/2
-		pitch := (width + gap - 2*border) / 2
-		o.x = uniform(r, near, far) + float64(pitch*float64(cells[i]%2))
-		o.y = uniform(r, near, far) + float64(pitch*float64(cells[i]/2))
+		x, y := border+pitch*(cells[i]%2), border+pitch*(cells[i]/2)
+		scene[i].put(r, [4]int{x, y, x + pitch - gap, y + pitch - gap})
 	}
+}
+
+// put draws a size and a place on the pixel grid, with the box of o within the
+// given one.
+func (o *object) put(r *rand.Rand, within [4]int) {
+	size := minSize + r.IntN(maxSize-minSize+1)
+	x := within[0] + r.IntN(within[2]-within[0]-size+1)
+	y := within[1] + r.IntN(within[3]-within[1]-size+1)
+	o.size = float64(size)
+	o.x, o.y = float64(x)+o.size/2, float64(y)+o.size/2
 }
 
 // uniform returns a number in [lo, hi). Its explicit rounding, like that of other

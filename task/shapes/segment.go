@@ -33,7 +33,7 @@ type region struct {
 // estimates ground and noise. A NaN becomes black.
 func (s *segmentation) load(img task.Image) {
 	if img.C != channels || img.H != height || img.W != width || len(img.Pix) != channels*pixels {
-		panic("shapes: image is not 3×32×32")
+		panic("shapes: image is not 3×24×24")
 	}
 	for c := range channels {
 		plane := img.Pix[c*pixels:][:pixels]

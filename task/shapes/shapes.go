@@ -1,11 +1,11 @@
 // Package shapes is the composition world: coloured shapes on a neutral ground,
 // asked for in the six tasks and the metadata format of GenEval.
 //
-// A picture is RGB, 32 by 32, with one to four objects. An object is one of five
-// classes in one of six colours, 8.5 to 11 pixels wide, placed at random (not on
-// the pixel grid) so that the boxes of two objects stay apart. [World] renders
-// pictures, [NewDetector] reads them for a reward, and [NewJudge] reads them by
-// another method for evaluation only.
+// A picture is RGB, 24 by 24, with one to four objects on a dark or a light ground.
+// An object is one of five classes in one of six colours, 7, 8 or 9 pixels wide,
+// anti-aliased. Its box lies on the pixel grid, at random, so that the boxes of two
+// objects stay apart. [World] renders pictures, [NewDetector] reads them for a
+// reward, and [NewJudge] reads them by another method for evaluation only.
 //
 // # Tasks
 //
@@ -39,8 +39,8 @@ import (
 // The size of every picture.
 const (
 	channels = 3
-	height   = 32
-	width    = 32
+	height   = 24
+	width    = 24
 )
 
 // World is the composition world. It is immutable and safe for concurrent use.
@@ -67,7 +67,7 @@ func New() *World {
 // Name returns "shapes".
 func (w *World) Name() string { return "shapes" }
 
-// Shape returns 3, 32, 32.
+// Shape returns 3, 24, 24.
 func (w *World) Shape() (c, h, wd int) { return channels, height, width }
 
 // Prompts returns the prompts of a split as a fresh slice: 980 to train on, in
@@ -82,7 +82,7 @@ func (w *World) Prompts(s task.Split) []task.Prompt {
 }
 
 // Example draws a caption, each task with the same probability, and a picture
-// of it. It panics if img is not 3 by 32 by 32.
+// of it. It panics if img is not 3 by 24 by 24.
 func (w *World) Example(key rng.Key, img task.Image) task.Prompt {
 	r := key.Rand()
 	pool := w.corpus[r.IntN(int(tasks))]
@@ -91,7 +91,7 @@ func (w *World) Example(key rng.Key, img task.Image) task.Prompt {
 	return req.prompt
 }
 
-// Render draws a picture of p into img. It panics if img is not 3 by 32 by 32
+// Render draws a picture of p into img. It panics if img is not 3 by 24 by 24
 // or if p's metadata is not a request for classes and colours of this world.
 func (w *World) Render(p task.Prompt, key rng.Key, img task.Image) {
 	var rec record

@@ -30,6 +30,9 @@ func TestExampleIsDeterministic(t *testing.T) {
 // The pictures and the prompt sets are part of what a reported score means, so
 // they are frozen, bit for bit. Change these numbers only with a note in the
 // changelog.
+//
+// Changed so far, before any release: pictures went from 32 by 32 with objects of
+// any size at any place to 24 by 24 on the pixel grid; the prompts stayed.
 func TestFrozen(t *testing.T) {
 	w, img, h := New(), newPicture(), fnv.New64a()
 	for i := range 200 {
@@ -38,7 +41,7 @@ func TestFrozen(t *testing.T) {
 			_ = binary.Write(h, binary.LittleEndian, math.Float32bits(v))
 		}
 	}
-	const pictures = 0xa6ffc906486a3ca3
+	const pictures = 0xa14a0e147cc23b89
 	if got := h.Sum64(); got != pictures {
 		t.Errorf("hash of 200 examples = %#x, want %#x", got, uint64(pictures))
 	}

@@ -55,7 +55,7 @@ var (
 func blob(img task.Image, r *rand.Rand) {
 	paint(img, nil, r)
 	ink := inks[r.IntN(int(numHues))]
-	x0, y0, mean := uniform(r, 10, 22), uniform(r, 10, 22), uniform(r, 3.5, 5)
+	x0, y0, mean := uniform(r, 8, 16), uniform(r, 8, 16), uniform(r, 3, 4.3)
 	var amp, phase [6]float64
 	for k := range amp {
 		amp[k], phase[k] = uniform(r, -0.22, 0.22), uniform(r, 0, 2*math.Pi)
@@ -83,7 +83,7 @@ func mix(img task.Image, x, y int, a float64, ink rgb) {
 func morph(img task.Image, r *rand.Rand, a, b class) {
 	paint(img, nil, r)
 	ink := inks[r.IntN(int(numHues))]
-	h, x0, y0 := uniform(r, minSize, maxSize)/2, uniform(r, 8, 24), uniform(r, 8, 24)
+	h, x0, y0 := uniform(r, minSize, maxSize)/2, uniform(r, 6, 18), uniform(r, 6, 18)
 	for y := range height {
 		for x := range width {
 			dx, dy := float64(x)+0.5-x0, float64(y)+0.5-y0
@@ -127,7 +127,7 @@ func overlap(img task.Image, r *rand.Rand) {
 }
 
 func randomObject(r *rand.Rand) object {
-	return object{class(r.IntN(int(numClasses))), hue(r.IntN(int(numHues))), uniform(r, 12, 20), uniform(r, 12, 20), uniform(r, minSize, maxSize)}
+	return object{class(r.IntN(int(numClasses))), hue(r.IntN(int(numHues))), uniform(r, 8, 16), uniform(r, 8, 16), uniform(r, minSize, maxSize)}
 }
 
 func ink32(h hue) [3]float32 {
