@@ -48,8 +48,10 @@ func (k *checker) name(name string) {
 func (k *checker) task(c *Config) {
 	t := c.Task
 	if t.World == "prompts" {
-		k.require(t.TrainPrompts != "", "task.world", `task.world = "prompts" needs task.train_prompts, the file with your prompts`)
-		k.require(c.Model.Path != "" || c.Pretrain.Steps > 0, "task.world", `task.world = "prompts" needs model.path: only "glyphs" and "shapes" come with a base model`)
+		if c.Pretrain.Steps == 0 { // captions are prompts enough for pretraining
+			k.require(t.TrainPrompts != "", "task.world", needsPrompts)
+			k.require(c.Model.Path != "", "task.world", needsModel)
+		}
 		k.require(t.TrainPrompts == "" || t.HeldOutPrompts != "" || t.HeldOutFraction > 0, "task.heldout_fraction|task.train_prompts",
 			"task.heldout_fraction must be > 0 without task.heldout_prompts: evaluation needs prompts that training has not seen")
 		return
@@ -58,6 +60,11 @@ func (k *checker) task(c *Config) {
 	k.unused(t.TrainPrompts != "", "task.train_prompts", because)
 	k.unused(t.HeldOutPrompts != "", "task.heldout_prompts", because)
 }
+
+const (
+	needsPrompts = `task.world = "prompts" needs task.train_prompts, the file with your prompts`
+	needsModel   = `task.world = "prompts" needs model.path: only "glyphs" and "shapes" come with a base model`
+)
 
 func (k *checker) train(t *Train) {
 	if t.Mode == "lora" {
@@ -135,6 +142,10 @@ func (k *checker) pretrain(c *Config) {
 	if c.Task.World == "prompts" && p.Steps > 0 {
 		k.require(p.Images != "", "pretrain.steps", `pretraining with task.world = "prompts" needs pretrain.images, a folder of pictures with captions`)
 	}
+	if p.StopAt > 0 {
+		k.require(p.EvalEvery > 0, "pretrain.stop_at|pretrain.eval_every", "pretrain.stop_at needs pretrain.eval_every > 0, or the score is never measured")
+		k.require(len(c.Reward) > 0, "pretrain.stop_at", "pretrain.stop_at needs a reward to measure: add a table [reward.NAME]")
+	}
 	size := p.Height > 0 && p.Width > 0 && (p.Channels == 1 || p.Channels == 3)
 	if p.Images != "" {
 		k.require(size, "pretrain.images", "pretrain.images needs pretrain.height, width (in pixels) and channels (1 or 3), found %d, %d and %d", p.Height, p.Width, p.Channels)
@@ -167,10 +178,18 @@ func (c *Config) CheckTrain() error {
 	if len(c.Reward) == 0 {
 		return &Error{File: c.Path, Message: "this recipe has no reward to train on; add a table such as\n\n    [reward.text]\n    kind = \"text\""}
 	}
-	if c.Train.Iterations == 0 {
-		return &Error{File: c.Path, Message: "train.iterations is 0: there is nothing to do"}
+	message := ""
+	switch {
+	case c.Train.Iterations == 0:
+		message = "train.iterations is 0: there is nothing to do"
+	case c.Task.World == "prompts" && c.Task.TrainPrompts == "":
+		message = needsPrompts
+	case c.Task.World == "prompts" && c.Model.Path == "":
+		message = needsModel
+	default:
+		return nil
 	}
-	return nil
+	return &Error{File: c.Path, Message: message}
 }
 
 // CheckPretrain returns an error if the recipe lacks what pretraining needs.

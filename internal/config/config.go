@@ -6,8 +6,8 @@
 // default for a typing error.
 //
 // The types below are the documentation of the recipe language: the comment of a
-// field is what [Keys] and `finetune recipes` print. A tag `in` is an interval,
-// `oneof` a list of words, `why` the reason of a bound.
+// field is what [Keys] returns. A tag `in` is an interval, `oneof` a list of words,
+// `why` the reason of a bound.
 package config
 
 // A Config is a recipe with all values, defaults included. It is not changed
@@ -67,7 +67,9 @@ type Task struct {
 // what it is logged as. The total is Σ weight·(score-offset)/scale. Keys that are
 // not listed here are parameters of the kind.
 type Reward struct {
-	// Kind of reward, such as "text" or "geneval"; `finetune reward list` shows them all.
+	// Kind of reward: "text", "text-released", "geneval", "geneval-soft",
+	// "jpeg-incompressibility", "jpeg-compressibility", "jpeg-compressibility-ddpo",
+	// "brightness", "contrast", or one that was registered by a program of your own.
 	Kind string `toml:"kind"`
 	// Factor in the total. 0 means logged, not trained on; negative means less is better.
 	Weight float64 `toml:"weight" in:"[-1e6,1e6]"`

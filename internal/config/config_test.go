@@ -87,6 +87,9 @@ func TestBad(t *testing.T) {
 		{"adapter twice", "[train]\nlora_targets = [\"to_q\", \"to_q\"]", `r.toml:2:16: train.lora_targets names "to_q" twice`},
 		{"images without size", "[pretrain]\nimages = \"d\"\nheight = 16", `r.toml:2:10: pretrain.images needs pretrain.height, width (in pixels) and channels (1 or 3), found 16, 0 and 0`},
 		{"size without images", "[pretrain]\nheight = 16", `r.toml:2:10: pretrain.height has no effect: only pretrain.images needs a size; remove it`},
+		{"score that is never measured", "[reward.text]\nkind = \"text\"\n[pretrain]\nstop_at = 0.6\neval_every = 0", `r.toml:4:11: pretrain.stop_at needs pretrain.eval_every > 0, or the score is never measured`},
+		{"score without reward", "[pretrain]\nstop_at = 0.6", `r.toml:2:11: pretrain.stop_at needs a reward to measure: add a table [reward.NAME]`},
+		{"pretraining on prompts", "[task]\nworld = \"prompts\"\n[pretrain]\nsteps = 10", `r.toml:4:9: pretraining with task.world = "prompts" needs pretrain.images, a folder of pictures with captions`},
 		{"patch", "[pretrain]\nimages = \"d\"\nheight = 16\nwidth = 18\nchannels = 3", `r.toml:4:9: network.patch_size must divide the picture's 16×18 pixels, found 4`},
 		{"dual layers", "[network]\ndual_attention_layers = [0, 4]", `r.toml:2:25: network.dual_attention_layers must be between 0 and 3 (num_layers - 1), found 4`},
 		{"syntax", "[train\nmode = 3", `r.toml:1:7: expected '.' or ']' to end table name, but got '\n' instead`},
@@ -296,7 +299,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestRecipes: what comes with the program loads, and is ready for its command.
+// TestRecipes: what comes with the program loads, and is ready for some command.
 func TestRecipes(t *testing.T) {
 	for _, name := range configs.List() {
 		c, err := Load(name, nil)
@@ -308,20 +311,40 @@ func TestRecipes(t *testing.T) {
 			t.Errorf("%s: name is %q", name, c.Name)
 		}
 		trains, pretrains := c.CheckTrain(), c.CheckPretrain()
-		if strings.HasPrefix(name, "pretrain-") {
-			trains = nil // it may well do both
-		} else if pretrains == nil {
-			t.Errorf("%s pretrains, but its name does not say so", name)
-		} else {
-			pretrains = nil
-		}
-		if trains != nil || pretrains != nil {
+		if trains != nil && pretrains != nil {
 			t.Error(trains, pretrains)
+		}
+		if strings.HasPrefix(name, "pretrain-") && pretrains != nil {
+			t.Error(pretrains)
 		}
 		roundTrip(t, c)
 	}
-	if err := new(Config).CheckTrain(); err == nil {
-		t.Error("a recipe without reward may train")
+}
+
+func TestReady(t *testing.T) {
+	for _, tc := range []struct{ text, train, pretrain string }{
+		{"", "r.toml: this recipe has no reward to train on; add a table such as", "r.toml: this recipe does not pretrain: pretrain.steps is not set; recipes that do are called " + strings.Join(pretraining(), ", ")},
+		{"[reward.text]\nkind = \"text\"\n[pretrain]\nsteps = 9", "", ""},
+		{"[reward.text]\nkind = \"text\"\n[train]\niterations = 0\n[pretrain]\nsteps = 9", "r.toml: train.iterations is 0: there is nothing to do", ""},
+		{"[reward.text]\nkind = \"text\"\n[pretrain]\nsteps = 9\nimages = \"d\"\nheight = 16\nwidth = 16\nchannels = 3\n[task]\nworld = \"prompts\"", "r.toml: " + needsPrompts, ""},
+	} {
+		c, err := parse(tc.text)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, r := range []struct {
+			err  error
+			want string
+		}{{c.CheckTrain(), tc.train}, {c.CheckPretrain(), tc.pretrain}} {
+			got := ""
+			if r.err != nil {
+				got, _, _ = strings.Cut(r.err.Error(), "\n")
+			}
+			if got != r.want {
+				t.Errorf("%q\n got %s\nwant %s", tc.text, got, r.want)
+			}
+		}
 	}
 }
 

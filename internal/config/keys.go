@@ -98,7 +98,7 @@ var comments = sync.OnceValue(func() map[string]string {
 func pretraining() []string {
 	var names []string
 	for _, n := range configs.List() {
-		if strings.HasPrefix(n, "pretrain-") {
+		if c, err := Load(n, nil); err == nil && c.Pretrain.Steps > 0 {
 			names = append(names, n)
 		}
 	}
