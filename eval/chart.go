@@ -185,11 +185,19 @@ func (a axis) label(v float64) string {
 		v = 0 // rather than a rounding error or -0
 	}
 	if big := max(math.Abs(a.lo), math.Abs(a.hi)); big >= 1e5 || big < 1e-3 {
-		s := strconv.FormatFloat(v, 'g', 3, 64)
-		return strings.Replace(strings.Replace(s, "e-0", "e-", 1), "e+0", "e", 1)
+		if v == 0 {
+			return "0"
+		}
+		return shortExponent(strconv.FormatFloat(v, 'e', 1, 64))
 	}
 	decimals := max(0, int(math.Ceil(-math.Log10(a.step)-1e-9)))
 	return fmt.Sprintf("%.*f", decimals, v)
+}
+
+// shortExponent turns 1.0e-05 into 1e-5.
+func shortExponent(s string) string {
+	s = strings.Replace(s, ".0e", "e", 1)
+	return strings.NewReplacer("e-0", "e-", "e+0", "e", "e+", "e").Replace(s)
 }
 
 // axes returns the axes that hold every series, band and mark.

@@ -190,7 +190,7 @@ func format(v float64) string {
 	case a == 0:
 		return "0"
 	case a < 0.001:
-		return strings.Replace(fmt.Sprintf("%.1e", v), "e-0", "e-", 1)
+		return shortExponent(fmt.Sprintf("%.1e", v))
 	case a < 10:
 		return fmt.Sprintf("%.3f", v)
 	case a < 100:
