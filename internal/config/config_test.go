@@ -102,6 +102,7 @@ func TestBad(t *testing.T) {
 		{"not UTF-8", "name = \"\xff\"", `r.toml:1:9: file is not valid UTF-8`},
 		{"NUL", "name = \"a\x00\"", `r.toml:1:9: TOML files cannot contain control characters: '0x00'`},
 		{"inline table", "rollout = { steps = 5, groups = 0 }", `r.toml:1:33: rollout.groups must be >= 1, found 0`},
+		{"strings that look like keys", `reward.a = { kind = "x\", scale = 1", note = 'y\', more = """z", scale = 2""\""""", scale = 0 }`, `r.toml:1:93: reward.a.scale must be > 0 (it divides the score), found 0`},
 		{"far right, with tabs and wide runes", "# " + strings.Repeat("é", 100) + "\n" + "rollout = {\t" + strings.Repeat(" ", 100) + "groups = 0, steps = 10 }", `r.toml:2:122: rollout.groups must be >= 1, found 0`},
 		{"first of several", "[optimizer]\nlr = -1\n[train]\nmode = \"x\"\n[rollout]\nsteps = 0", `r.toml:2:6: optimizer.lr must be > 0, found -1`},
 	} {
