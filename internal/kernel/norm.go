@@ -7,9 +7,10 @@ import "math"
 //
 //	y = (x - mean)/√(var + eps)·(1 + scale) + shift,
 //
-// var being the mean of (x - mean)². A nil scale or shift counts as zero. Mean,
-// variance and the normalized value are computed in float64; the normalized
-// value is rounded to float32 before it is modulated. dst may be x.
+// var being mean(x²) - mean², or 0 if that is negative. A nil scale or shift
+// counts as zero. The sums are float64 with exact products, so that var is good
+// to 2⁻⁵³·(1 + mean²/var); mean and 1/√(var + eps) are rounded to float32. dst
+// may be x.
 func LayerNorm(dst, x, shift, scale []float32, rows, d int, eps float32) {
 	checkMatrix(dst, rows, d, d)
 	checkMatrix(x, rows, d, d)
@@ -27,7 +28,7 @@ func LayerNorm(dst, x, shift, scale []float32, rows, d int, eps float32) {
 func layerNormRow(dst, x, shift, scale []float32, eps float32) {
 	mean, rstd := moments(x, eps)
 	for j, v := range x {
-		y := float32((float64(v) - mean) * rstd)
+		y := (v - mean) * rstd
 		var s, b float32
 		if scale != nil {
 			s = scale[j]
@@ -40,15 +41,11 @@ func layerNormRow(dst, x, shift, scale []float32, eps float32) {
 }
 
 // moments returns the mean of x and 1/√(var + eps).
-func moments(x []float32, eps float32) (mean, rstd float64) {
-	n := float64(len(x))
-	mean = sum64(x) / n
-	var l [lanes]float64
-	for j, v := range x {
-		c := float64(v) - mean
-		l[j%lanes] += float64(c * c)
-	}
-	return mean, 1 / math.Sqrt(sumLanes(&l)/n+float64(eps))
+func moments(x []float32, eps float32) (mean, rstd float32) {
+	inv := 1 / float64(len(x))
+	m := sum64(x) * inv
+	v := max(float64(SumSquares(x)*inv)-float64(m*m), 0)
+	return float32(m), float32(1 / math.Sqrt(v+float64(eps)))
 }
 
 // LayerNormGrad is the gradient of LayerNorm given dy. With z the normalized
@@ -84,8 +81,7 @@ func layerNormGradRow(dx, dshift, dscale, x, scale, dy []float32, eps float32) {
 	mean, rstd := moments(x, eps)
 	var sg, sgz [lanes]float64
 	for j, v := range x {
-		z := float32((float64(v) - mean) * rstd)
-		g := modulated(dy[j], scale, j)
+		z, g := (v-mean)*rstd, modulated(dy[j], scale, j)
 		sg[j%lanes] += float64(g)
 		sgz[j%lanes] += float64(g) * float64(z)
 		if dshift != nil {
@@ -98,12 +94,11 @@ func layerNormGradRow(dx, dshift, dscale, x, scale, dy []float32, eps float32) {
 	if dx == nil {
 		return
 	}
-	n := float64(len(x))
-	meanG, meanGZ := sumLanes(&sg)/n, sumLanes(&sgz)/n
+	inv := 1 / float64(len(x))
+	meanG, meanGZ := float32(sumLanes(&sg)*inv), float32(sumLanes(&sgz)*inv)
 	for j, v := range x {
-		z := float32((float64(v) - mean) * rstd)
-		g := modulated(dy[j], scale, j)
-		dx[j] = float32((float64(g) - meanG - float64(float64(z)*meanGZ)) * rstd)
+		z, g := (v-mean)*rstd, modulated(dy[j], scale, j)
+		dx[j] = fma32(-z, meanGZ, g-meanG) * rstd
 	}
 }
 
@@ -116,8 +111,8 @@ func modulated(g float32, scale []float32, j int) float32 {
 }
 
 // RMSNorm sets y = x/√(mean(x²) + eps)·w for each row of x[rows,d] and one row
-// vector w[d]; a nil w counts as ones. The normalized value is computed in
-// float64 and rounded before it is multiplied by w. dst may be x.
+// vector w[d]; a nil w counts as ones. The sum is float64, 1/√… is rounded to
+// float32. dst may be x.
 func RMSNorm(dst, x, w []float32, rows, d int, eps float32) {
 	checkMatrix(dst, rows, d, d)
 	checkMatrix(x, rows, d, d)
@@ -130,14 +125,15 @@ func RMSNorm(dst, x, w []float32, rows, d int, eps float32) {
 		row, out := x[i*d:(i+1)*d], dst[i*d:(i+1)*d]
 		r := rms(row, eps)
 		for j, v := range row {
-			out[j] = weighted(float32(float64(v)*r), w, j)
+			out[j] = weighted(v*r, w, j)
 		}
 	}
 }
 
 // rms returns 1/√(mean(x²) + eps).
-func rms(x []float32, eps float32) float64 {
-	return 1 / math.Sqrt(SumSquares(x)/float64(len(x))+float64(eps))
+func rms(x []float32, eps float32) float32 {
+	mean := SumSquares(x) * (1 / float64(len(x)))
+	return float32(1 / math.Sqrt(float64(mean)+float64(eps)))
 }
 
 // weighted returns g·w[j], a nil w counting as ones.
@@ -179,7 +175,7 @@ func rmsNormGradRow(dx, dw, x, w, dy []float32, eps float32) {
 	r := rms(x, eps)
 	var sgz [lanes]float64
 	for j, v := range x {
-		z := float32(float64(v) * r)
+		z := v * r
 		sgz[j%lanes] += float64(weighted(dy[j], w, j)) * float64(z)
 		if dw != nil {
 			dw[j] = fma32(dy[j], z, dw[j])
@@ -188,10 +184,8 @@ func rmsNormGradRow(dx, dw, x, w, dy []float32, eps float32) {
 	if dx == nil {
 		return
 	}
-	meanGZ := sumLanes(&sgz) / float64(len(x))
+	meanGZ := float32(sumLanes(&sgz) * (1 / float64(len(x))))
 	for j, v := range x {
-		z := float32(float64(v) * r)
-		g := weighted(dy[j], w, j)
-		dx[j] = float32((float64(g) - float64(float64(z)*meanGZ)) * r)
+		dx[j] = fma32(-(v*r), meanGZ, weighted(dy[j], w, j)) * r
 	}
 }

@@ -12,7 +12,7 @@ var zeros, ones = [8192]float32{}, func() (x [8192]float32) {
 // normArgs returns the arguments common to the normalizations.
 func normArgs(rows, d int, eps float32) (v vecArgs) {
 	v.rows, v.n = rows, d
-	v.d[0], v.d[1] = float64(d), float64(eps)
+	v.d[0], v.d[1] = 1/float64(d), float64(eps)
 	return v
 }
 

@@ -27,14 +27,13 @@ type kind int
 const (
 	single  kind = iota // 16 float32
 	double              // 16 float64
-	uniform             // one float32 or float64 in every place of one register
+	uniform             // one float32 in every place of one register
 )
 
 // value is a vector in registers, or a uniform that lives in memory until it
 // is needed.
 type value struct {
 	kind kind
-	wide bool   // uniform: float64
 	mem  string // uniform: where it lives
 	data bool   // uniform: mem holds a whole vector of copies
 	regs []int
@@ -64,6 +63,7 @@ type kern struct {
 	phases    []*phase
 	constants map[string]*value
 	uniforms  []*value // constants and parameters
+	roomy     bool     // there are 32 registers
 }
 
 // phase is one loop over the columns; finish is written after it.
@@ -114,12 +114,7 @@ func (k *kern) result(i int) *value {
 	return &value{kind: uniform, mem: fmt.Sprintf("%d(AX)", argF+4*i)}
 }
 
-// slot returns float64 number i of the arguments, which scalar code between
-// the phases may write.
-func (k *kern) slot(i int) *value {
-	return &value{kind: uniform, wide: true, mem: slotAddr(i)}
-}
-
+// slotAddr returns the place of float64 number i of the arguments.
 func slotAddr(i int) string { return fmt.Sprintf("%d(AX)", argD+8*i) }
 
 // f returns a float32 constant.
@@ -186,15 +181,11 @@ func (b *body) scale2(p, n, shifted *value) *value {
 }
 
 func (b *body) widen(x *value) *value   { return b.emit("widen", double, 0, x) }
-func (b *body) narrow(x *value) *value  { return b.emit("narrow", single, 0, x) }
-func (b *body) addd(x, y *value) *value { return b.emit("VADDPD", double, 0, x, y) }
 func (b *body) subd(x, y *value) *value { return b.emit("VSUBPD", double, 0, x, y) }
 func (b *body) muld(x, y *value) *value { return b.emit("VMULPD", double, 0, x, y) }
 
-// only returns x with the columns that do not exist set to fill, onlyd with
-// them set to zero.
+// only returns x with the columns that do not exist set to fill.
 func (b *body) only(x, fill *value) *value { return b.emit("only", single, 0, x, fill) }
-func (b *body) onlyd(x *value) *value      { return b.emit("only", double, 0, x) }
 
 // accumulate sets acc = op(x, y), one of which is acc.
 func (b *body) accumulate(op string, acc, x, y *value) {

@@ -23,7 +23,7 @@ type emitter struct {
 	*source
 	isa
 	free []int // registers without a value, ascending
-	tail bool  // the columns are masked: K1, K2 or Y14, Y15
+	tail bool  // the columns are masked: K1, or Y14 and Y15
 	temp []int // registers to free after the instruction
 }
 
@@ -68,9 +68,6 @@ func (e *emitter) pin(k *kern) {
 // fill loads the uniform u into register r.
 func (e *emitter) fill(u *value, r int) {
 	op := "VBROADCASTSS"
-	if u.wide {
-		op = "VBROADCASTSD"
-	}
 	if u.data {
 		op = "VMOVUPS"
 	}
@@ -120,8 +117,6 @@ func (e *emitter) mask() {
 		e.op("SHLL CX, SI")
 		e.op("DECL SI")
 		e.op("KMOVW SI, K1")
-		e.op("SHRL $8, SI")
-		e.op("KMOVW SI, K2")
 		return
 	}
 	e.op("MOVQ $16, DI")

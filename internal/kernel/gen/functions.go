@@ -135,8 +135,7 @@ func softmax(k *kern) {
 	p.finish = func(e *emitter) {
 		x := e.sum(sum)
 		e.invert(x)
-		e.op("VCVTSD2SS X%d, X%d, X%d", x, x, x)
-		e.op("VMOVSS X%d, %s", x, resultAddr(2))
+		e.round(x, 2)
 	}
 
 	p = k.phase()
@@ -148,11 +147,7 @@ func softmaxGrad(k *kern) {
 	p := k.phase()
 	s := p.acc(double, nil)
 	p.accumulate("VADDPD", s, s, p.muld(p.widen(p.load(0)), p.widen(p.load(1))))
-	p.finish = func(e *emitter) {
-		x := e.sum(s)
-		e.op("VCVTSD2SS X%d, X%d, X%d", x, x, x)
-		e.op("VMOVSS X%d, %s", x, resultAddr(1))
-	}
+	p.finish = func(e *emitter) { e.round(e.sum(s), 1) }
 
 	p = k.phase()
 	g := p.sub(p.load(0), k.result(1))

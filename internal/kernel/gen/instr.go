@@ -18,8 +18,8 @@ func (e *emitter) instr(in instr) {
 		e.choose(in)
 	case "scale2":
 		e.scale2(in)
-	case "widen", "narrow":
-		e.convert(in)
+	case "widen":
+		e.widen(in)
 	case "only":
 		e.only(in)
 	case "VPSRAD", "VPSLLD":
@@ -186,33 +186,21 @@ func (e *emitter) scale2(in instr) {
 	}
 }
 
-// convert writes widen, float32 to float64, and narrow, back.
-func (e *emitter) convert(in instr) {
-	half := map[string]string{"Z": "Y", "Y": "X"}[e.reg]
-	extract, insert := "VEXTRACTF64X4 $1", "VINSERTF64X4 $1"
+// widen converts float32 to float64.
+func (e *emitter) widen(in instr) {
+	half, extract := "Y", "VEXTRACTF64X4"
 	if e.bytes == 32 {
-		extract, insert = "VEXTRACTF128 $1", "VINSERTF128 $1"
+		half, extract = "X", "VEXTRACTF128"
 	}
-	if in.op == "widen" {
-		for h, r := range in.src[0].regs {
-			lo, hi := in.dst.regs[2*h], in.dst.regs[2*h+1]
-			e.op("%s, %s%d, %s%d", extract, e.reg, r, half, hi)
-			e.op("VCVTPS2PD %s%d, %s%d", half, hi, e.reg, hi)
-			e.op("VCVTPS2PD %s%d, %s%d", half, r, e.reg, lo)
-		}
-		return
-	}
-	suffix := map[string]string{"Z": "", "Y": "Y"}[e.reg]
-	t := e.scratch()
-	for h, d := range in.dst.regs {
-		lo, hi := in.src[0].regs[2*h], in.src[0].regs[2*h+1]
-		e.op("VCVTPD2PS%s %s%d, %s%d", suffix, e.reg, lo, half, d)
-		e.op("VCVTPD2PS%s %s%d, %s%d", suffix, e.reg, hi, half, t)
-		e.op("%s, %s%d, %s%d, %s%d", insert, half, t, e.reg, d, e.reg, d)
+	for h, r := range in.src[0].regs {
+		lo, hi := in.dst.regs[2*h], in.dst.regs[2*h+1]
+		e.op("%s $1, %s%d, %s%d", extract, e.reg, r, half, hi)
+		e.op("VCVTPS2PD %s%d, %s%d", half, hi, e.reg, hi)
+		e.op("VCVTPS2PD %s%d, %s%d", half, r, e.reg, lo)
 	}
 }
 
-// only replaces the columns outside of the mask, by zero for float64.
+// only replaces the columns outside of the mask.
 func (e *emitter) only(in instr) {
 	for h, d := range in.dst.regs {
 		x := in.src[0].regs[h]
@@ -220,15 +208,8 @@ func (e *emitter) only(in instr) {
 		case !e.tail && x != d:
 			e.op("VMOVUPS %s%d, %s%d", e.reg, x, e.reg, d)
 		case !e.tail:
-		case e.bytes == 64 && in.dst.kind == double:
-			e.op("VMOVUPD.Z Z%d, K%d, Z%d", x, 1+h, d)
 		case e.bytes == 64:
 			e.op("VBLENDMPS Z%d, %s, K1, Z%d", x, e.operand(in.src[1], 0, false), d)
-		case in.dst.kind == double:
-			t := e.scratch()
-			e.op("VEXTRACTF128 $%d, Y%d, X%d", h%2, 14+h/2, t)
-			e.op("VPMOVSXDQ X%d, Y%d", t, t)
-			e.op("VANDPD Y%d, Y%d, Y%d", t, x, d)
 		default:
 			e.op("VBLENDVPS Y%d, Y%d, %s, Y%d", 14+h, x, e.operand(in.src[1], 0, false), d)
 		}

@@ -94,7 +94,7 @@ func vectors() {
 	var s, d source
 	for _, set := range []isa{avx512, avx2} {
 		for _, f := range functions {
-			k := &kern{name: f.name, constants: map[string]*value{}}
+			k := &kern{name: f.name, constants: map[string]*value{}, roomy: set.regs == 32}
 			f.build(k)
 			e := emitter{source: &s, isa: set}
 			e.function(k)
