@@ -1,0 +1,187 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"flowgrpo/internal/run"
+)
+
+// A progress shows how a command goes on. Close it before printing anything else.
+type progress interface {
+	run.Progress
+	Close()
+}
+
+// newProgress returns the progress of a --progress flag on w.
+func newProgress(kind string, w io.Writer) (progress, error) {
+	switch kind {
+	case "auto":
+		if isTerminal(w) {
+			return newBars(w), nil
+		}
+		return newPlain(w), nil
+	case "bar":
+		return newBars(w), nil
+	case "plain":
+		return newPlain(w), nil
+	case "none":
+		return quiet{}, nil
+	}
+	return nil, usage("--progress is %q, want auto, bar, plain or none", kind)
+}
+
+// isTerminal reports whether w is a terminal that understands cursor movements.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// quiet shows nothing.
+type quiet struct{ run.Silent }
+
+func (quiet) Close() {}
+
+// plainEvery is the time between lines of a plain progress within a part.
+const plainEvery = 5 * time.Second
+
+// plain writes lines: one when a part ends or something is said, and one now and
+// then in between.
+type plain struct {
+	w     io.Writer
+	mu    sync.Mutex
+	parts []*plainPart
+}
+
+type plainPart struct {
+	name  string
+	n     int
+	begun time.Time
+	shown time.Time
+}
+
+func newPlain(w io.Writer) *plain { return &plain{w: w} }
+
+// Begin implements [run.Progress].
+func (p *plain) Begin(part string, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.parts = append(p.parts, &plainPart{part, n, now, now})
+}
+
+// Advance implements [run.Progress].
+func (p *plain) Advance(done int, note string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	part := p.parts[len(p.parts)-1]
+	if time.Since(part.shown) < plainEvery && done < part.n {
+		return
+	}
+	part.shown = time.Now()
+	if note != "" {
+		note = "  " + note
+	}
+	fmt.Fprintf(p.w, "%s %d/%d  %s%s\n", part.name, done, part.n, time.Since(part.begun).Round(time.Second), note)
+}
+
+// End implements [run.Progress].
+func (p *plain) End() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.parts = p.parts[:len(p.parts)-1]
+}
+
+// Say implements [run.Progress].
+func (p *plain) Say(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintf(p.w, format+"\n", args...)
+}
+
+// Close implements progress.
+func (p *plain) Close() {}
+
+// bars shows a bar per part.
+type bars struct {
+	box   *mpb.Progress
+	w     io.Writer
+	mu    sync.Mutex
+	parts []*barPart
+}
+
+type barPart struct {
+	bar  *mpb.Bar
+	mu   sync.Mutex
+	note string
+}
+
+func (b *barPart) text(decor.Statistics) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.note
+}
+
+func newBars(w io.Writer) *bars {
+	return &bars{box: mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh(), mpb.WithWidth(30)), w: w}
+}
+
+// Begin implements [run.Progress].
+func (b *bars) Begin(part string, n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := &barPart{}
+	p.bar = b.box.AddBar(int64(n), mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(decor.Name(part+" ", decor.WCSyncSpaceR), decor.CountersNoUnit("%d/%d", decor.WCSyncSpace)),
+		mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_MMSS, decor.WCSyncSpace),
+			decor.OnComplete(decor.AverageETA(decor.ET_STYLE_MMSS, decor.WCSyncSpace), ""), decor.Any(p.text, decor.WC{W: 2})))
+	b.parts = append(b.parts, p)
+}
+
+// Advance implements [run.Progress].
+func (b *bars) Advance(done int, note string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.parts[len(b.parts)-1]
+	p.mu.Lock()
+	if note != "" {
+		p.note = "  " + note
+	}
+	p.mu.Unlock()
+	p.bar.SetCurrent(int64(done))
+}
+
+// End implements [run.Progress].
+func (b *bars) End() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.parts[len(b.parts)-1]
+	b.parts = b.parts[:len(b.parts)-1]
+	p.bar.Abort(true) // no effect on a complete one
+}
+
+// Say implements [run.Progress].
+func (b *bars) Say(format string, args ...any) {
+	fmt.Fprintf(b.box, format+"\n", args...)
+}
+
+// Close implements progress.
+func (b *bars) Close() { b.box.Wait() }
+
+func newEncoder(w io.Writer) *json.Encoder {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"flowgrpo/internal/config"
+	"flowgrpo/internal/run"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitStopped = 130
+)
+
+// usageError marks what the user should write differently.
+type usageError struct{ error }
+
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// execute runs the program and returns its exit code. args[0] is the program.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	ctx, release := onSignal(ctx, stderr)
+	defer release()
+	root := newRoot(args)
+	root.SetArgs(args[1:])
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(stderr, "finetune: "+strings.TrimPrefix(err.Error(), "finetune: "))
+	code := exitCode(err)
+	var u usageError
+	if errors.As(err, &u) {
+		fmt.Fprintf(stderr, "\n`%s --help` shows how to use it.\n", cmd.CommandPath())
+	}
+	return code
+}
+
+func exitCode(err error) int {
+	var (
+		u usageError
+		c *config.Error
+		s *run.SetupError
+	)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, run.ErrStopped), errors.Is(err, context.Canceled):
+		return exitStopped
+	case errors.As(err, &u), errors.As(err, &c), errors.As(err, &s):
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// stopKey is the context key of the context that ends at the first signal.
+type stopKey struct{}
+
+// onSignal returns a context that holds another one, see stopOf, which ends at the
+// first SIGINT or SIGTERM. The second signal leaves the program at once.
+func onSignal(ctx context.Context, stderr io.Writer) (context.Context, func()) {
+	stop, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	quit := make(chan struct{})
+	go func() { // ends when quit is closed, by the function returned
+		for n := 0; ; n++ {
+			select {
+			case <-quit:
+				return
+			case <-signals:
+			}
+			if n > 0 {
+				fmt.Fprintln(stderr, "finetune: leaving at once")
+				os.Exit(exitStopped)
+			}
+			fmt.Fprintln(stderr, "finetune: finishing this step and saving; once more leaves at once")
+			cancel()
+		}
+	}()
+	return context.WithValue(ctx, stopKey{}, stop), func() {
+		signal.Stop(signals)
+		close(quit)
+		cancel()
+	}
+}
+
+// stopOf returns the context that ends when the user asks the program to stop.
+func stopOf(ctx context.Context) context.Context {
+	if stop, ok := ctx.Value(stopKey{}).(context.Context); ok {
+		return stop
+	}
+	return ctx
+}
+
+func newRoot(args []string) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "finetune",
+		Short: "Fine-tune flow-matching models with reinforcement learning",
+		Long: `finetune fine-tunes flow-matching models with Flow-GRPO: rollouts with few steps,
+rewards on the finished pictures, policy updates with a KL penalty, evaluation with
+all steps and an independent judge.`,
+		Example: `  finetune train                         # the built-in task on the built-in model
+  finetune train shapes --set seed=2     # another recipe, one value changed
+  finetune recipes ls                    # what there is
+  finetune plan glyphs                   # what a run would cost`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(newTrain(args), newResume(args))
+	for _, c := range root.Commands() {
+		mustKnowArgs(c)
+	}
+	return root
+}
+
+// mustKnowArgs makes wrong arguments of c and its subcommands usage errors.
+func mustKnowArgs(c *cobra.Command) {
+	check := c.Args
+	if check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usageError{err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		mustKnowArgs(sub)
+	}
+}

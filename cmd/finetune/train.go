@@ -1,0 +1,176 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"flowgrpo/eval"
+	"flowgrpo/internal/config"
+	"flowgrpo/internal/run"
+)
+
+// defaultRecipe is what `finetune train` runs without arguments.
+const defaultRecipe = "glyphs"
+
+// recipeFlags are the flags of commands that read a recipe.
+type recipeFlags struct{ sets []string }
+
+func (f *recipeFlags) add(c *cobra.Command) {
+	c.Flags().StringArrayVar(&f.sets, "set", nil, "give a recipe key another value, `section.key=value`; repeatable")
+}
+
+// load reads the recipe in args, or the default one.
+func (f *recipeFlags) load(args []string) (config.Recipe, *config.Config, error) {
+	name := defaultRecipe
+	if len(args) > 0 {
+		name = args[0]
+	}
+	recipe, err := config.Open(name)
+	if err != nil {
+		return recipe, nil, err
+	}
+	c, err := recipe.Config(f.sets)
+	return recipe, c, err
+}
+
+// outputFlags are the flags of commands that work for a while.
+type outputFlags struct {
+	out, progress string
+	json          bool
+}
+
+func (f *outputFlags) add(c *cobra.Command, what string) {
+	c.Flags().StringVar(&f.out, "out", "", what)
+	f.addProgress(c)
+}
+
+func (f *outputFlags) addProgress(c *cobra.Command) {
+	c.Flags().BoolVar(&f.json, "json", false, "print the result as JSON on standard output")
+	c.Flags().StringVar(&f.progress, "progress", "auto", "auto, bar, plain or none")
+}
+
+func newTrain(args []string) *cobra.Command {
+	var recipe recipeFlags
+	var output outputFlags
+	c := &cobra.Command{
+		Use:   "train [RECIPE]",
+		Short: "Fine-tune a model as a recipe says",
+		Long: `Fine-tune a model as a recipe says, and compare it with what it was before.
+
+RECIPE is a TOML file or the name of a recipe that comes with the program; without
+it, "glyphs" teaches the embedded model to spell. The run folder holds everything:
+metrics, pictures, checkpoints, the exported model and report.html. Its path is
+printed on standard output.
+
+Ctrl-C finishes the iteration, saves and says how to go on; a second one leaves at
+once.`,
+		Example: `  finetune train
+  finetune train shapes --out runs/shapes-1
+  finetune train my.toml --set optimizer.lr=1e-4 --set train.iterations=20
+  finetune train --json > result.json`,
+		Args: cobra.MaximumNArgs(1),
+	}
+	recipe.add(c)
+	output.add(c, "run folder, new or empty (default runs/NAME-DATE-TIME)")
+	c.RunE = func(cmd *cobra.Command, positional []string) error {
+		text, cfg, err := recipe.load(positional)
+		if err != nil {
+			return err
+		}
+		return train(cmd, output, args, text.Text, cfg)
+	}
+	return c
+}
+
+func train(cmd *cobra.Command, output outputFlags, command []string, recipe string, cfg *config.Config) error {
+	progress, err := newProgress(output.progress, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	if err := run.CheckFresh(output.out); err != nil {
+		return err
+	}
+	session, err := run.Open(cfg)
+	if err != nil {
+		return err
+	}
+	dir := output.out
+	if dir == "" {
+		if dir, err = run.FreshDir("runs", cfg.Name, time.Now()); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "run folder: %s\n", dir)
+	result, err := run.Train(cmd.Context(), session, run.Options{
+		Dir: dir, Recipe: recipe, Command: command, Progress: progress, Stop: stopOf(cmd.Context()),
+	})
+	progress.Close()
+	return finished(cmd, output, dir, result, err)
+}
+
+func newResume(args []string) *cobra.Command {
+	var output outputFlags
+	c := &cobra.Command{
+		Use:   "resume RUN",
+		Short: "Go on with a run that was stopped",
+		Long: `Go on with a run that was stopped or failed, from its latest checkpoint. The result
+is what it would have been without the interruption, bit for bit.`,
+		Example: `  finetune resume runs/glyphs-20260102-150405`,
+		Args:    cobra.ExactArgs(1),
+	}
+	output.addProgress(c)
+	c.RunE = func(cmd *cobra.Command, positional []string) error {
+		dir := positional[0]
+		cfg, err := run.LoadRun(dir)
+		if err != nil {
+			return err
+		}
+		progress, err := newProgress(output.progress, cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		session, err := run.Open(cfg)
+		if err != nil {
+			return err
+		}
+		result, err := run.Resume(cmd.Context(), session, run.Options{
+			Dir: dir, Command: args, Progress: progress, Stop: stopOf(cmd.Context()),
+		})
+		progress.Close()
+		return finished(cmd, output, dir, result, err)
+	}
+	return c
+}
+
+// finished says how a run ended, and prints its folder or its result.
+func finished(cmd *cobra.Command, output outputFlags, dir string, result eval.Result, err error) error {
+	if errors.Is(err, run.ErrStopped) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "saved; go on with\n\n    finetune resume %s\n\n", dir)
+	}
+	if err != nil {
+		return err
+	}
+	if err := eval.WriteMarkdown(cmd.ErrOrStderr(), result); err != nil {
+		return err
+	}
+	for _, w := range result.Warnings {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s\n", w.Name, w.Message)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "report: %s%creport.html\n", dir, os.PathSeparator)
+	if output.json {
+		return printJSON(cmd.OutOrStdout(), result)
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), dir)
+	return err
+}
+
+// printJSON prints v on one indented page.
+func printJSON(w io.Writer, v any) error {
+	e := newEncoder(w)
+	return e.Encode(v)
+}

@@ -1,0 +1,270 @@
+package run
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"flowgrpo/eval"
+	"flowgrpo/grpo"
+	"flowgrpo/internal/safetensors"
+	"flowgrpo/policy"
+)
+
+// The files of a checkpoint.
+const (
+	weightsFile   = "weights.safetensors"   // what is trained: the adapter, or all weights
+	emaFile       = "ema.safetensors"       // its moving average
+	optimizerFile = "optimizer.safetensors" // m.NAME and v.NAME, AdamW's moments
+	stateFile     = "state.json"
+	manifestFile  = "manifest.json" // sizes and digests of the others, written last
+)
+
+// A checkpointState is what a checkpoint holds besides tensors.
+type checkpointState struct {
+	Iteration   int          `json:"iteration"`         // iterations done
+	EMAUpdates  int          `json:"ema_updates"`       // the age of the average
+	AdamUpdates int          `json:"optimizer_updates"` // applied so far
+	Samples     int          `json:"samples"`           // drawn so far
+	Seconds     float64      `json:"seconds"`           // of work so far
+	Base        string       `json:"base_sha256"`       // digest of the weights that the run began with
+	Pending     eval.Metrics `json:"pending,omitempty"` // figures of the last iteration, whose evaluation is still to come
+}
+
+// A manifest lists the files of a checkpoint by name.
+type manifest map[string]manifestEntry
+
+type manifestEntry struct {
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+// checkpointDir is the folder of an iteration's checkpoint within a run folder.
+func checkpointDir(iteration int) string { return fmt.Sprintf("checkpoints/step-%06d", iteration) }
+
+// saveCheckpoint writes a checkpoint to dir, whole or not at all: into a temporary
+// folder beside it, which is renamed once the manifest is on the disk.
+func saveCheckpoint(dir string, tr *grpo.Trainer, state checkpointState) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".tmp-"+filepath.Base(dir)+"-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp) // nothing is left of it once renamed
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return err
+	}
+	theta := tr.Model.Theta()
+	params := trainedParameters(theta.Trained())
+	for _, f := range []struct {
+		name    string
+		tensors []safetensors.Tensor
+	}{
+		{weightsFile, tensors(params, "", theta.Trainable())},
+		{emaFile, tensors(params, "", tr.EMA.Average.Trainable())},
+		{optimizerFile, append(tensors(params, "m.", tr.Adam.M), tensors(params, "v.", tr.Adam.V)...)},
+	} {
+		if err := safetensors.Write(filepath.Join(tmp, f.name), f.tensors, nil); err != nil {
+			return err
+		}
+	}
+	if err := writeJSON(filepath.Join(tmp, stateFile), state); err != nil {
+		return err
+	}
+	m, err := listFiles(tmp)
+	if err != nil {
+		return err
+	}
+	if err := writeJSON(filepath.Join(tmp, manifestFile), m); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil { // of a run that repeats an iteration
+		return err
+	}
+	if err := os.Rename(tmp, dir); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
+}
+
+// syncDir makes a rename in dir durable, where folders can be synced.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrInvalid) {
+		return err
+	}
+	return nil
+}
+
+// trainedParameters returns the parameters that Theta.Trainable holds, in order.
+func trainedParameters(w *policy.Weights) []policy.Parameter {
+	var params []policy.Parameter
+	for _, p := range w.Parameters() {
+		if !p.Frozen {
+			params = append(params, p)
+		}
+	}
+	return params
+}
+
+// tensors cuts data, laid out like params, in named tensors that share its memory.
+func tensors(params []policy.Parameter, prefix string, data []float32) []safetensors.Tensor {
+	var out []safetensors.Tensor
+	for _, p := range params {
+		out = append(out, safetensors.Tensor{Name: prefix + p.Name, Shape: p.Shape, Data: data[:p.Size()]})
+		data = data[p.Size():]
+	}
+	return out
+}
+
+// listFiles returns the manifest of the files in dir.
+func listFiles(dir string) (manifest, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	m := manifest{}
+	for _, e := range entries {
+		if e.Name() == manifestFile {
+			continue
+		}
+		if m[e.Name()], err = entryOf(filepath.Join(dir, e.Name())); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func entryOf(path string) (manifestEntry, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return manifestEntry{}, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	return manifestEntry{n, hex.EncodeToString(h.Sum(nil))}, err
+}
+
+// verify returns an error that names the first file of the checkpoint dir that is
+// missing or not what the manifest says.
+func verify(dir string) error {
+	var want manifest
+	if err := readJSON(filepath.Join(dir, manifestFile), &want); err != nil {
+		return err
+	}
+	got, err := listFiles(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{weightsFile, emaFile, optimizerFile, stateFile} {
+		g, ok := got[name]
+		switch w, listed := want[name]; {
+		case !ok || !listed:
+			return fmt.Errorf("%s: %s is missing", dir, name)
+		case g != w:
+			return fmt.Errorf("%s: %s is damaged: %d bytes with SHA-256 %.12s…, the manifest says %d and %.12s…",
+				dir, name, g.Size, g.SHA256, w.Size, w.SHA256)
+		}
+	}
+	return nil
+}
+
+// loadTensors copies the tensors of a file to data, which is laid out like params.
+func loadTensors(path string, params []policy.Parameter, prefixed map[string][]float32) error {
+	f, err := safetensors.Read(path)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for prefix, data := range prefixed {
+		for _, t := range tensors(params, prefix, data) {
+			stored, err := f.Get(t.Name, t.Shape...)
+			if err != nil {
+				return err
+			}
+			copy(t.Data, stored.Data)
+			n++
+		}
+	}
+	if n != len(f.Tensors) {
+		return fmt.Errorf("%s: %d tensors, expected %d", path, len(f.Tensors), n)
+	}
+	return nil
+}
+
+// loadCheckpoint continues tr from the checkpoint dir and returns its state.
+func loadCheckpoint(dir string, tr *grpo.Trainer, base string) (checkpointState, error) {
+	var state checkpointState
+	if err := verify(dir); err != nil {
+		return state, err
+	}
+	if err := readJSON(filepath.Join(dir, stateFile), &state); err != nil {
+		return state, err
+	}
+	if state.Base != base {
+		return state, fmt.Errorf("%s: the run began with another base model (SHA-256 %.12s…, found %.12s…)", dir, state.Base, base)
+	}
+	theta := tr.Model.Theta()
+	params := trainedParameters(theta.Trained())
+	for name, into := range map[string]map[string][]float32{
+		weightsFile:   {"": theta.Trainable()},
+		emaFile:       {"": tr.EMA.Average.Trainable()},
+		optimizerFile: {"m.": tr.Adam.M, "v.": tr.Adam.V},
+	} {
+		if err := loadTensors(filepath.Join(dir, name), params, into); err != nil {
+			return state, err
+		}
+	}
+	tr.EMA.Updates, tr.Adam.Updates = state.EMAUpdates, state.AdamUpdates
+	tr.Continue(state.Iteration)
+	return state, nil
+}
+
+// checkpoints returns the iterations that have a checkpoint in the run folder dir,
+// ascending.
+func checkpoints(dir string) ([]int, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "checkpoints", "step-*", manifestFile))
+	if err != nil {
+		return nil, err
+	}
+	var steps []int
+	for _, name := range names {
+		var step int
+		if _, err := fmt.Sscanf(filepath.Base(filepath.Dir(name)), "step-%d", &step); err == nil {
+			steps = append(steps, step)
+		}
+	}
+	slices.SortFunc(steps, cmp.Compare[int])
+	return steps, nil
+}
+
+// prune removes checkpoints but the two latest and the one of iteration best.
+func prune(dir string, best int) error {
+	steps, err := checkpoints(dir)
+	if err != nil {
+		return err
+	}
+	for i, step := range steps {
+		if i >= len(steps)-2 || step == best {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, checkpointDir(step))); err != nil {
+			return err
+		}
+	}
+	return nil
+}

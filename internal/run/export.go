@@ -1,0 +1,99 @@
+package run
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"os"
+	"path/filepath"
+	"text/template"
+
+	"flowgrpo/eval"
+	"flowgrpo/internal/atomicfile"
+	"flowgrpo/internal/config"
+	"flowgrpo/policy"
+)
+
+// A Format is a form in which a result can be exported.
+type Format string
+
+// The formats. For a run that trains all weights, Diffusers and Merged are the
+// same and there is no PEFT.
+const (
+	Diffusers Format = "diffusers" // model folder; a LoRA run's has the base weights and the adapter beside them
+	PEFT      Format = "peft"      // the adapter alone
+	Merged    Format = "merged"    // model folder with the adapter folded in
+)
+
+// export writes export/ of the run: the moving average as model folder with
+// merged weights, the adapter if there is one, and a model card.
+func (r *trainRun) export(result eval.Result) error {
+	root := r.folder.path("export")
+	if err := os.RemoveAll(root); err != nil { // of an earlier start
+		return err
+	}
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return err
+	}
+	ema := r.trainer.EMA.Average
+	if err := r.session.write(filepath.Join(root, "diffusers"), Merged, ema, r.folder.info.Name); err != nil {
+		return err
+	}
+	if ema.Adapter != nil {
+		if err := r.session.write(filepath.Join(root, "peft"), PEFT, ema, r.folder.info.Name); err != nil {
+			return err
+		}
+	}
+	card, err := modelCard(r.folder.info, result, r.session.Config)
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteBytes(filepath.Join(root, "README.md"), card)
+}
+
+// write saves theta to dir, which must not exist.
+func (s *Session) write(dir string, format Format, theta policy.Theta, name string) error {
+	o := policy.SaveOptions{Metadata: map[string]string{"run": name}}
+	switch {
+	case format == Merged, format == Diffusers && theta.Adapter == nil:
+		return policy.Save(dir, s.Model, theta, o)
+	case format == PEFT && theta.Adapter == nil:
+		return setup(fmt.Errorf("the run trained all weights: there is no adapter to export; use --format %s", Merged))
+	case format == PEFT:
+		return policy.SaveAdapter(dir, s.Model, theta, o)
+	case format == Diffusers:
+		if err := policy.Save(dir, s.Model, policy.Theta{Base: theta.Base}, o); err != nil {
+			return err
+		}
+		return policy.SaveAdapter(filepath.Join(dir, "adapter"), s.Model, theta, o)
+	}
+	return setup(fmt.Errorf("unknown format %q; there are %s, %s and %s", format, Diffusers, PEFT, Merged))
+}
+
+//go:embed card.md
+var cardFile embed.FS
+
+var cardTemplate = template.Must(template.New("card.md").Funcs(template.FuncMap{
+	"figure": func(n eval.Number) string {
+		if !n.Known() {
+			return "–"
+		}
+		return fmt.Sprintf("%.3f", float64(n))
+	},
+}).ParseFS(cardFile, "card.md"))
+
+// modelCard returns the README.md of an export.
+func modelCard(info eval.RunInfo, result eval.Result, c *config.Config) ([]byte, error) {
+	values, err := config.Encode(c)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = cardTemplate.Execute(&b, struct {
+		Info   eval.RunInfo
+		Result eval.Result
+		LoRA   bool
+		Config string
+	}{info, result, c.Train.Mode == "lora", string(values)})
+	return b.Bytes(), err
+}

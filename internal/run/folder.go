@@ -1,0 +1,221 @@
+package run
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"flowgrpo/eval"
+	"flowgrpo/internal/atomicfile"
+	"flowgrpo/internal/config"
+	"flowgrpo/internal/tensorboard"
+	"flowgrpo/task"
+)
+
+// The states of a run.
+const (
+	created = "created"
+	running = "running"
+	stopped = "stopped" // by the user; can be resumed
+	failed  = "failed"
+	done    = "done"
+)
+
+// runFile is the file that makes a folder a run.
+const runFile = "run.json"
+
+// A folder is a run folder that is being written.
+type folder struct {
+	dir     string
+	info    eval.RunInfo
+	metrics *os.File
+	events  *os.File
+	board   *tensorboard.Writer
+}
+
+// FreshDir creates a new folder for a run in parent, called NAME-DATE-TIME, and
+// returns its path.
+func FreshDir(parent, name string, now time.Time) (string, error) {
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return "", err
+	}
+	stem := filepath.Join(parent, name+"-"+now.Format("20060102-150405"))
+	for i := 1; ; i++ {
+		dir := stem
+		if i > 1 {
+			dir = fmt.Sprintf("%s-%d", stem, i)
+		}
+		if err := os.Mkdir(dir, 0o755); !errors.Is(err, fs.ErrExist) {
+			return dir, err
+		}
+	}
+}
+
+// CheckFresh returns an error if a run cannot begin in dir: it must be empty or
+// not exist. dir = "" is fine.
+func CheckFresh(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return setup(err)
+	case len(entries) > 0:
+		return setup(fmt.Errorf("%s is not empty: a run needs a folder of its own; to go on with a run, use `finetune resume %s`", dir, dir))
+	}
+	return nil
+}
+
+// createFolder begins the run folder dir with the recipe and its values.
+func createFolder(dir string, info eval.RunInfo, recipe string, c *config.Config) (*folder, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	f := &folder{dir: dir, info: info}
+	f.info.Name = filepath.Base(dir)
+	if err := f.state(created); err != nil {
+		return nil, err
+	}
+	values, err := config.Encode(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := atomicfile.WriteBytes(f.path("recipe.toml"), []byte(recipe)); err != nil {
+		return nil, err
+	}
+	return f, atomicfile.WriteBytes(f.path("config.toml"), values)
+}
+
+// openFolder opens the run folder of an earlier start.
+func openFolder(dir string) (*folder, error) {
+	f := &folder{dir: dir}
+	return f, readJSON(f.path(runFile), &f.info)
+}
+
+// openLogs opens metrics.jsonl for appending and a new event file.
+func (f *folder) openLogs(now time.Time) error {
+	var err error
+	if f.metrics, err = os.OpenFile(f.path("metrics.jsonl"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
+		return err
+	}
+	if err := dropCutLine(f.path("metrics.jsonl")); err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	if f.events, err = os.OpenFile(f.path(tensorboard.FileName(now, host)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
+		return err
+	}
+	f.board, err = tensorboard.NewWriter(f.events, nil)
+	return err
+}
+
+// dropCutLine removes a last line that a crash cut, so that the next one begins on
+// a line of its own.
+func dropCutLine(name string) error {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if whole := bytes.LastIndexByte(data, '\n') + 1; whole < len(data) {
+		return os.Truncate(name, int64(whole))
+	}
+	return nil
+}
+
+// closeLogs closes what openLogs opened.
+func (f *folder) closeLogs() error {
+	var errs []error
+	for _, file := range []*os.File{f.metrics, f.events} {
+		if file != nil {
+			errs = append(errs, file.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (f *folder) path(name string) string { return filepath.Join(f.dir, filepath.FromSlash(name)) }
+
+// state records the state of the run in run.json.
+func (f *folder) state(state string) error {
+	f.info.State = state
+	return writeJSON(f.path(runFile), f.info)
+}
+
+// log appends the figures of an iteration to metrics.jsonl and the event file.
+func (f *folder) log(m eval.Metrics) error {
+	if _, err := f.metrics.Write(m.AppendJSON(nil)); err != nil {
+		return err
+	}
+	var scalars []tensorboard.Scalar
+	add := func(key string) {
+		if v, ok := m[key]; ok && v.Known() && key != eval.KeyIteration {
+			scalars = append(scalars, tensorboard.Scalar{Tag: key, Value: float64(v)})
+		}
+	}
+	for _, key := range metricKeys(m) {
+		add(key)
+	}
+	return f.board.Scalars(int64(m[eval.KeyIteration]), scalars)
+}
+
+// samples writes the pictures of an iteration.
+func (f *folder) samples(set eval.SampleSet, images []task.Image) error {
+	if err := eval.WriteSamples(f.path(eval.SampleDir(set.Iteration)), set, images); err != nil {
+		return err
+	}
+	return f.board.Image(int64(set.Iteration), "samples", eval.Grid(images, 8, 3))
+}
+
+// fullFile is the path of the full protocol's evaluation of an iteration.
+func fullFile(iteration int) string { return fmt.Sprintf("eval/full/iter-%06d.json", iteration) }
+
+// evaluation writes an evaluation to name within the folder.
+func (f *folder) evaluation(name string, e eval.Evaluation) error {
+	if err := os.MkdirAll(filepath.Dir(f.path(name)), 0o755); err != nil {
+		return err
+	}
+	return writeJSON(f.path(name), e)
+}
+
+// report renders report.html from what the folder holds.
+func (f *folder) report() error { return WriteReport(f.dir) }
+
+// WriteReport renders report.html of the run folder dir from its other files.
+func WriteReport(dir string) error {
+	r, err := eval.FromRun(os.DirFS(dir))
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(filepath.Join(dir, "report.html"), func(w io.Writer) error { return eval.WriteHTML(w, r) })
+}
+
+func writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return atomicfile.WriteBytes(path, append(data, '\n'))
+}
+
+func readJSON(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,219 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"flowgrpo/eval"
+	"flowgrpo/internal/config"
+)
+
+// baseline measures what the run begins with, as iteration 0.
+func (r *trainRun) baseline(ctx context.Context) error {
+	if len(r.points) > 0 {
+		return nil // a resumed run has it
+	}
+	clock := time.Now()
+	line := eval.Metrics{eval.KeyIteration: 0}
+	err := r.interruptible(ctx, func(ctx context.Context) error { return r.full(ctx, r.base, 0, line) })
+	if err != nil {
+		return err
+	}
+	if err := r.grid(ctx, r.base, 0); err != nil {
+		return err
+	}
+	line[eval.KeyTimeEval] = eval.Number(time.Since(clock).Seconds())
+	return r.log(line)
+}
+
+// full evaluates s with the full protocol and adds the course's figures to line.
+func (r *trainRun) full(ctx context.Context, s *sampler, iteration int, line eval.Metrics) error {
+	full, course, err := r.judge.full(ctx, s, iteration)
+	if err != nil {
+		return err
+	}
+	if err := r.folder.evaluation(fullFile(iteration), full); err != nil {
+		return err
+	}
+	return r.evaluated(course, line)
+}
+
+// evaluated records an evaluation of the course.
+func (r *trainRun) evaluated(e eval.Evaluation, line eval.Metrics) error {
+	measureEvaluation(line, e)
+	if p, ok := pointOf(line); ok {
+		r.points = append(r.points, p)
+		r.keepBest(p)
+		r.say("iteration %d: held-out %s", e.Iteration, describe(p))
+	}
+	return r.folder.evaluation(eval.EvaluationFile(e.Iteration), e)
+}
+
+// keepBest notes the iteration with the highest held-out reward, whose checkpoint
+// is kept.
+func (r *trainRun) keepBest(p eval.Point) {
+	best := p
+	for _, q := range r.points {
+		if q.Iteration > 0 && q.Reward > best.Reward {
+			best = q
+		}
+	}
+	r.folder.info.BestIteration = best.Iteration
+}
+
+func describe(p eval.Point) string {
+	text := fmt.Sprintf("reward %.3f", p.Reward)
+	for _, f := range []struct {
+		name  string
+		value eval.Number
+	}{{"judge", p.Judge}, {"Fréchet", p.Frechet}, {"diversity", p.Diversity}} {
+		if f.value.Known() {
+			text += fmt.Sprintf(", %s %.3g", f.name, f.value)
+		}
+	}
+	return text
+}
+
+// iterate runs the iterations that are left. The figures of the last one wait in
+// r.pending for the full protocol.
+func (r *trainRun) iterate(ctx context.Context) error {
+	total := r.session.Config.Train.Iterations
+	r.options.Progress.Begin("training", total)
+	defer r.options.Progress.End()
+	for r.trainer.Iteration() < total {
+		if r.stopping() {
+			return r.stop()
+		}
+		stats, err := r.trainer.Iterate(ctx)
+		if err != nil {
+			return err
+		}
+		line := measure(stats)
+		addLoss(line, r.trainer, stats.Updates)
+		r.samples += stats.Samples
+		line[eval.KeySamples] = eval.Number(r.samples)
+		i := r.trainer.Iteration()
+		r.options.Progress.Advance(i, summary(line))
+		if stats.Failed > 0 {
+			r.warnOnce("failed", "iteration %d: %d samples could not be scored and were left out: %v", i, stats.Failed, stats.Failure)
+		}
+		if i == total {
+			r.pending = line
+			return r.save()
+		}
+		if err := r.record(ctx, i, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// record evaluates after iteration i where it is due, and logs line.
+func (r *trainRun) record(ctx context.Context, i int, line eval.Metrics) error {
+	c := r.session.Config
+	clock := time.Now()
+	measured := every(i, c.Eval.Every)
+	if measured {
+		e, err := r.judge.course(ctx, r.tuned, i)
+		if err != nil {
+			return err
+		}
+		if err := r.evaluated(e, line); err != nil {
+			return err
+		}
+	}
+	drawn := every(i, c.Samples.Every)
+	if drawn {
+		if err := r.grid(ctx, r.tuned, i); err != nil {
+			return err
+		}
+	}
+	if measured || drawn {
+		line[eval.KeyTimeEval] = eval.Number(time.Since(clock).Seconds())
+	}
+	if err := r.log(line); err != nil {
+		return err
+	}
+	if measured || time.Since(r.saved) > saveEvery {
+		if err := r.save(); err != nil {
+			return err
+		}
+	}
+	if measured {
+		return r.watch(c.Monitor)
+	}
+	return nil
+}
+
+func every(i, n int) bool { return n > 0 && i%n == 0 }
+
+// log writes the line of an iteration.
+func (r *trainRun) log(line eval.Metrics) error {
+	line[eval.KeySeconds] = eval.Number(r.elapsed())
+	return r.folder.log(line)
+}
+
+// grid draws and writes the pictures of an iteration.
+func (r *trainRun) grid(ctx context.Context, s *sampler, iteration int) error {
+	set, images, err := r.judge.grid(ctx, s, iteration)
+	if err != nil {
+		return err
+	}
+	return r.folder.samples(set, images)
+}
+
+// watch lets the monitor look at the course and says what it finds, once.
+func (r *trainRun) watch(m config.Monitor) error {
+	warnings := eval.Watch(r.points, limits(m))
+	for _, w := range warnings {
+		r.warnOnce(w.Name, "iteration %d: %s: %s", w.Iteration, w.Name, w.Message)
+	}
+	if len(warnings) > 0 && m.Action == "stop" {
+		r.say("the monitor ends the run, as monitor.action says")
+		return errMonitor
+	}
+	return nil
+}
+
+func (r *trainRun) warnOnce(name, format string, args ...any) {
+	if !r.warned[name] {
+		r.warned[name] = true
+		r.say("warning: "+format, args...)
+	}
+}
+
+// stop saves and returns ErrStopped.
+func (r *trainRun) stop() error {
+	if err := r.save(); err != nil {
+		return err
+	}
+	return ErrStopped
+}
+
+// save writes a checkpoint of the iterations done.
+func (r *trainRun) save() error {
+	tr := r.trainer
+	if tr.Iteration() == 0 {
+		return nil
+	}
+	state := checkpointState{
+		Iteration: tr.Iteration(), EMAUpdates: tr.EMA.Updates, AdamUpdates: tr.Adam.Updates,
+		Samples: r.samples, Seconds: r.elapsed(), Base: r.session.baseDigest, Pending: r.pending,
+	}
+	if err := saveCheckpoint(r.folder.path(checkpointDir(tr.Iteration())), tr, state); err != nil {
+		return err
+	}
+	r.saved = time.Now()
+	if err := r.folder.state(running); err != nil { // the best iteration may be new
+		return err
+	}
+	return prune(r.folder.dir, r.folder.info.BestIteration)
+}
+
+// summary says the most telling figures of an iteration.
+func summary(m eval.Metrics) string {
+	return fmt.Sprintf("reward %.3f ± %.3f, clipped %.0f %%, gradient %.3g, %.1f s",
+		m[eval.KeyRewardMean], m[eval.KeyRewardStd], 100*m[eval.KeyClip], m[eval.KeyGradNorm],
+		m[eval.KeyTimeRollout]+m[eval.KeyTimeReward]+m[eval.KeyTimeUpdate])
+}

@@ -1,0 +1,201 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"flowgrpo/eval"
+	"flowgrpo/internal/config"
+	"flowgrpo/internal/imagefolder"
+	"flowgrpo/internal/rng"
+	"flowgrpo/policy"
+	"flowgrpo/reward"
+	"flowgrpo/task"
+	"flowgrpo/task/glyphs"
+	"flowgrpo/task/prompts"
+	"flowgrpo/task/shapes"
+)
+
+// A Problem is what a model is asked for and how its pictures are judged.
+type Problem struct {
+	Name           string
+	Train, HeldOut []task.Prompt
+
+	world task.World // nil for prompts of the user's own
+	deps  reward.Deps
+	// measure is the world's own headline, in the unit of the judge; the kinds of
+	// reward that train towards it are in family. nil without a world.
+	measure, judge reward.Reward
+	family         []string
+	average        eval.Average
+	extra          []reward.Reward
+}
+
+// openProblem opens the task of a recipe.
+func openProblem(c *config.Config) (*Problem, error) {
+	switch t := c.Task; t.World {
+	case "glyphs":
+		return glyphsProblem(), nil
+	case "shapes":
+		return shapesProblem(), nil
+	case "prompts":
+		set, err := prompts.Open(prompts.Options{
+			Train: t.TrainPrompts, HeldOut: t.HeldOutPrompts, HeldOutFraction: t.HeldOutFraction, Seed: c.Seed,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return &Problem{Name: "prompts", Train: set.Prompts(task.Train), HeldOut: set.Prompts(task.HeldOut)}, nil
+	}
+	panic(unknown("task.world", c.Task.World))
+}
+
+func newProblem(w task.World) *Problem {
+	return &Problem{Name: w.Name(), Train: w.Prompts(task.Train), HeldOut: w.Prompts(task.HeldOut), world: w}
+}
+
+func glyphsProblem() *Problem {
+	p := newProblem(glyphs.New())
+	p.deps.Reader = glyphs.NewReader()
+	p.family = []string{"text", "text-released"}
+	p.measure = reward.NewTextMatch("text", p.deps.Reader)
+	p.judge = reward.NewTextMatch("judge", glyphs.NewJudge())
+	return p
+}
+
+// heldOutCombinations is the figure over prompts that ask for a combination of
+// shape, colour or number which occurs nowhere in training.
+const heldOutCombinations = "held-out combinations"
+
+func shapesProblem() *Problem {
+	p := newProblem(shapes.New())
+	p.deps.Detector = shapes.NewDetector()
+	p.family = []string{"geneval", "geneval-soft"}
+	p.measure = reward.NewGenEval("geneval", p.deps.Detector, reward.GenEvalRules{})
+	p.judge = reward.NewGenEval("judge", shapes.NewJudge(), reward.GenEvalRules{})
+	p.average = eval.OverCategories
+	p.extra = []reward.Reward{subset{p.measure, heldOutCombinations, unseenCombination}}
+	return p
+}
+
+// rewards makes the rewards of a recipe, in the order of their names.
+func (p *Problem) rewards(c *config.Config) (*reward.Weighted, error) {
+	var terms []reward.Term
+	for _, name := range slices.Sorted(maps.Keys(c.Reward)) {
+		t := c.Reward[name]
+		r, err := reward.New(t.Kind, name, t.Params, p.deps)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w; `finetune reward list` shows all kinds", c.Path, err)
+		}
+		terms = append(terms, reward.Term{Reward: r, Weight: t.Weight, Offset: t.Offset, Scale: t.Scale})
+	}
+	w, err := reward.NewWeighted("total", terms...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Path, err)
+	}
+	return w, nil
+}
+
+// headline returns the reward that evaluations report first, and the judge in the
+// same unit. It is the world's own measure if a reward of its family is trained
+// on: training may mix a strict and a soft form, the result is told in the strict
+// one. Else it is the sum that is trained on, and there is no judge.
+func (p *Problem) headline(c *config.Config, total *reward.Weighted) (headline, judge reward.Reward, avg eval.Average) {
+	for _, r := range c.Reward {
+		if slices.Contains(p.family, r.Kind) && r.Weight > 0 {
+			return p.measure, p.judge, p.average
+		}
+	}
+	return total, nil, eval.OverSamples
+}
+
+// tryRewards scores a black picture of the first prompt of both splits: a prompt
+// that the reward cannot judge by, such as one without metadata, is found before
+// the run begins.
+func (p *Problem) tryRewards(r reward.Reward, s policy.Shape) error {
+	for _, prompt := range []task.Prompt{p.Train[0], p.HeldOut[0]} {
+		img := task.NewImage(s.Channels, s.Height, s.Width)
+		results, err := r.Score(context.Background(), []reward.Sample{{Prompt: prompt, Image: img}})
+		if err != nil {
+			return err
+		}
+		var failure *reward.Failure
+		if errors.As(results[0].Err, &failure) && mentions(failure, reward.BadPrompt) {
+			return fmt.Errorf("this reward cannot judge these prompts: %w", results[0].Err)
+		}
+	}
+	return nil
+}
+
+// mentions reports whether reason is in the chain of a failure.
+func mentions(f *reward.Failure, reason reward.Reason) bool {
+	for f.Reason != reason {
+		if !errors.As(f.Err, &f) {
+			return false
+		}
+	}
+	return true
+}
+
+// checkShape returns an error if the model draws pictures of another shape than
+// the world's.
+func (p *Problem) checkShape(s policy.Shape) error {
+	if p.world == nil {
+		return nil
+	}
+	c, h, w := p.world.Shape()
+	if c != s.Channels || h != s.Height || w != s.Width {
+		return fmt.Errorf("the model draws pictures of %d×%d×%d, the world %s needs %d×%d×%d (channels, height, width)",
+			s.Channels, s.Height, s.Width, p.Name, c, h, w)
+	}
+	return nil
+}
+
+// referenceSize is the number of real pictures that quality is measured against.
+const referenceSize = 1024
+
+// reference returns the real pictures of the task for shape s: renderings of the
+// held-out prompts in several styles each, or those of a folder. nil if the task
+// has none.
+func (p *Problem) reference(c *config.Config, s policy.Shape) (*eval.Reference, error) {
+	var draw func(i int, img task.Image)
+	switch {
+	case c.Task.Images != "":
+		folder, err := imagefolder.Open(c.Task.Images, imagefolder.Options{C: s.Channels, H: s.Height, W: s.Width})
+		if err != nil {
+			return nil, err
+		}
+		set := folder.Split(task.Train)
+		draw = func(i int, img task.Image) { set.Example(realKey(i, 0), img) }
+	case p.world != nil:
+		draw = func(i int, img task.Image) {
+			p.world.Render(p.HeldOut[i%len(p.HeldOut)], realKey(i%len(p.HeldOut), i/len(p.HeldOut)), img)
+		}
+	default:
+		return nil, nil
+	}
+	real := make([]task.Image, referenceSize)
+	for i := range real {
+		real[i] = task.NewImage(s.Channels, s.Height, s.Width)
+		draw(i, real[i])
+	}
+	return eval.NewReference(real), nil
+}
+
+// realKey addresses a real picture. It does not depend on the run's seed, so runs
+// are compared with the same pictures.
+func realKey(prompt, style int) rng.Key {
+	return rng.Key{Purpose: rng.Render, Prompt: uint32(prompt), Sample: uint32(style)}
+}
+
+// captions returns the texts of prompts.
+func captions(prompts []task.Prompt) []string {
+	texts := make([]string, len(prompts))
+	for i, p := range prompts {
+		texts[i] = p.Text
+	}
+	return texts
+}

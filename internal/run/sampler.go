@@ -1,0 +1,173 @@
+package run
+
+import (
+	"context"
+	"math"
+
+	"github.com/sourcegraph/conc/pool"
+
+	"flowgrpo/eval"
+	"flowgrpo/internal/config"
+	"flowgrpo/internal/rng"
+	"flowgrpo/policy"
+	"flowgrpo/rollout"
+	"flowgrpo/sde"
+	"flowgrpo/task"
+)
+
+// evalSeed is the seed of every evaluation's noise. It is not the run's seed, so
+// that runs with different seeds are compared on the same noise.
+const evalSeed = 1
+
+// evalIteration addresses the noise of the steps, away from any that a run with
+// the seed evalSeed trains on.
+const evalIteration = math.MaxUint32
+
+// A sampler draws pictures from one set of parameters for evaluations. It
+// implements [eval.Sampler] and [eval.Divergence].
+type sampler struct {
+	settings  config.Config
+	model     *policy.Model
+	devices   []rollout.Device
+	pool      *rollout.Pool
+	condition func(text string) policy.Condition
+	advance   func(n int) // reports pictures drawn; may be nil
+
+	base  *sampler // what the KL divergence is measured from; nil: not measured
+	kl    float64
+	known bool
+}
+
+var _ eval.Divergence = (*sampler)(nil)
+
+// sampler returns a sampler that runs with theta, whose later changes it sees.
+// base is nil for the base itself.
+func (s *Session) sampler(theta policy.Theta, base *sampler) *sampler {
+	devices := rollout.CPUs(s.Model, theta, s.workers)
+	return &sampler{
+		settings: *s.Config, model: s.Model, devices: devices, condition: s.condition, base: base,
+		pool: rollout.NewPool(devices, s.Config.Eval.Batch, s.Model.Network.Shape().Dim()),
+	}
+}
+
+// Sample implements [eval.Sampler].
+func (s *sampler) Sample(ctx context.Context, prompts []task.Prompt, perPrompt int, mode eval.Mode) ([]task.Image, error) {
+	var requests []rollout.Request
+	for _, p := range prompts {
+		for j := range perPrompt {
+			requests = append(requests, rollout.Request{Prompt: p.ID, Sample: uint32(j), Condition: s.condition(p.Text)})
+		}
+	}
+	shape := s.model.Network.Shape()
+	images := make([]task.Image, 0, len(requests))
+	add := func(pix []float32) {
+		images = append(images, task.Image{C: shape.Channels, H: shape.Height, W: shape.Width, Pix: pix})
+	}
+	s.kl, s.known = 0, s.base == nil && mode.Stochastic
+	// One block after the other, so that progress is seen and trajectories are
+	// not all in memory at once; a picture does not depend on its block.
+	block := 4 * s.settings.Eval.Batch * len(s.devices)
+	for lo := 0; lo < len(requests); lo += block {
+		part := requests[lo:min(lo+block, len(requests))]
+		draw := s.integrate
+		if mode.Stochastic {
+			draw = s.walk
+		}
+		if err := draw(ctx, part, mode, add); err != nil {
+			return nil, err
+		}
+		if s.advance != nil {
+			s.advance(len(part))
+		}
+	}
+	s.kl /= float64(max(1, len(requests)))
+	return images, nil
+}
+
+// KL implements [eval.Divergence]. The divergence is measured in the mode that
+// has the rollout's number of steps, where it is what training penalises; it
+// costs a run of the base per step.
+func (s *sampler) KL() (float64, bool) { return s.kl, s.known }
+
+func (s *sampler) integrate(ctx context.Context, requests []rollout.Request, mode eval.Mode, add func([]float32)) error {
+	times := schedule(s.settings.Rollout, s.model.Network, mode.Steps)
+	noise := rollout.Noise{Seed: evalSeed, Initial: rng.EvalNoise, Iteration: evalIteration}
+	pictures, err := s.pool.Integrate(ctx, solver(s.settings.Eval.Solver), times, noise, requests)
+	for _, pix := range pictures {
+		add(pix)
+	}
+	return err
+}
+
+func (s *sampler) walk(ctx context.Context, requests []rollout.Request, mode eval.Mode, add func([]float32)) error {
+	times := schedule(s.settings.Rollout, s.model.Network, mode.Steps)
+	measured := s.base != nil && mode.Steps == s.settings.Rollout.Steps
+	how := rollout.Sampler{
+		Schedule: times, Dynamics: dynamics(s.settings.Rollout, times),
+		Plan: sde.AllButLast{}.Plan(mode.Steps, nil), Velocities: measured,
+	}
+	noise := rollout.Noise{Seed: evalSeed, Initial: rng.EvalNoise, Step: rng.StepNoise, Iteration: evalIteration}
+	trajectories, err := s.pool.Sample(ctx, how, noise, requests)
+	if err != nil {
+		return err
+	}
+	for i := range trajectories {
+		add(trajectories[i].Picture())
+	}
+	if !measured {
+		return nil
+	}
+	s.known = true
+	return s.divergence(ctx, how, trajectories)
+}
+
+// divergence adds to s.kl the KL divergence of every trajectory's path to the
+// base's, in nats: the sum over its steps of the exact divergence between the two
+// Gaussians.
+func (s *sampler) divergence(ctx context.Context, how rollout.Sampler, trajectories []rollout.Trajectory) error {
+	kl := make([]float64, len(trajectories))
+	devices := make(chan rollout.Device, len(s.base.devices))
+	for _, d := range s.base.devices {
+		devices <- d
+	}
+	work := pool.New().WithMaxGoroutines(len(s.base.devices)).WithContext(ctx).WithCancelOnError().WithFirstError()
+	batch := s.settings.Eval.Batch
+	for lo := 0; lo < len(trajectories); lo += batch {
+		hi := min(lo+batch, len(trajectories))
+		work.Go(func(ctx context.Context) error {
+			d := <-devices
+			defer func() { devices <- d }()
+			return pathKL(ctx, d, how, trajectories[lo:hi], kl[lo:hi])
+		})
+	}
+	if err := work.Wait(); err != nil {
+		return err
+	}
+	for _, v := range kl {
+		s.kl += v
+	}
+	return nil
+}
+
+// pathKL stores in kl the divergence of each trajectory to the paths of d's model.
+func pathKL(ctx context.Context, d rollout.Device, how rollout.Sampler, trajectories []rollout.Trajectory, kl []float64) error {
+	dim := len(trajectories[0].States[0])
+	x, v := make([]float32, len(trajectories)*dim), make([]float32, len(trajectories)*dim)
+	cond := make([]policy.Condition, len(trajectories))
+	for i, t := range trajectories {
+		cond[i] = t.Request.Condition
+	}
+	for _, k := range how.Plan.Trained() {
+		for i, t := range trajectories {
+			copy(x[i*dim:], t.States[k])
+		}
+		t, _ := how.Schedule.Step(k)
+		if err := d.Velocity(ctx, v, x, t, cond); err != nil {
+			return err
+		}
+		for i, t := range trajectories {
+			kl[i] += how.Transition(k).KL(t.Velocities[k], v[i*dim:(i+1)*dim])
+		}
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package run
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+
+	"flowgrpo/eval"
+	"flowgrpo/grpo"
+	"flowgrpo/internal/base"
+	"flowgrpo/internal/config"
+	"flowgrpo/internal/optim"
+	"flowgrpo/policy"
+	"flowgrpo/reward"
+	"flowgrpo/rollout"
+)
+
+// A SetupError is what keeps a run from starting: a recipe, model, prompt file or
+// reward that does not fit. Nothing has been written when it is returned.
+type SetupError struct{ Err error }
+
+func (e *SetupError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *SetupError) Unwrap() error { return e.Err }
+
+func setup(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &SetupError{err}
+}
+
+// A Session is everything that a recipe names, opened and found to fit together.
+type Session struct {
+	Config  *config.Config
+	Problem *Problem
+	// Model samples and trains: with the recipe's guidance and a fresh adapter.
+	Model *policy.Model
+
+	base       policy.Theta // what the run starts from, and KL is measured from
+	baseDigest string       // of its weights
+	total      *reward.Weighted
+	headline   reward.Reward
+	judge      reward.Reward
+	average    eval.Average
+	workers    int
+	conditions map[string]policy.Condition
+}
+
+// Open opens what a training recipe names. Every error is an [*config.Error] or a
+// [*SetupError].
+func Open(c *config.Config) (*Session, error) {
+	if err := c.CheckTrain(); err != nil {
+		return nil, err
+	}
+	s, err := open(c)
+	return s, setup(err)
+}
+
+func open(c *config.Config) (*Session, error) {
+	s := &Session{Config: c, workers: workers(c.Rollout.Workers), conditions: map[string]policy.Condition{}}
+	var err error
+	if s.Problem, err = openProblem(c); err != nil {
+		return nil, err
+	}
+	if s.total, err = s.Problem.rewards(c); err != nil {
+		return nil, err
+	}
+	s.headline, s.judge, s.average = s.Problem.headline(c, s.total)
+	if s.Model, err = openModel(c); err != nil {
+		return nil, err
+	}
+	shape := s.Model.Network.Shape()
+	if err := s.Problem.checkShape(shape); err != nil {
+		return nil, err
+	}
+	if err := s.Problem.tryRewards(s.total, shape); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Path, err)
+	}
+	return s, s.prepare()
+}
+
+// prepare notes the base and adds the adapter and guidance.
+func (s *Session) prepare() error {
+	t := s.Config.Train
+	s.baseDigest = digest(s.Model.Weights)
+	if t.Mode == "lora" {
+		l := policy.LoRA{Rank: t.LoRARank, Alpha: t.LoRAAlpha, Targets: t.LoRATargets}
+		if err := s.Model.AddLoRA(l, s.Config.Seed); err != nil {
+			return fmt.Errorf("%s: train.lora_targets: %w", s.Config.Path, err)
+		}
+	}
+	s.base = s.Model.Reference()
+	s.Model.Guide(t.Guidance)
+	return nil
+}
+
+// openModel loads the model folder of a recipe, or the embedded base of its world.
+func openModel(c *config.Config) (*policy.Model, error) {
+	path := c.Model.Path
+	if path == "" {
+		folder, err := base.Open(c.Task.World)
+		if err != nil {
+			return nil, err
+		}
+		return loadModel(folder, "the embedded base model "+c.Task.World)
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("model.path = %q: there is no such folder", path)
+	}
+	return loadModel(os.DirFS(path), path)
+}
+
+// loadModel loads a model folder whose text encoder can be run; name is how
+// errors call it.
+func loadModel(folder fs.FS, name string) (*policy.Model, error) {
+	m, err := policy.Load(folder)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if m.Text == nil {
+		return nil, fmt.Errorf("%s: the model has no text encoder that this program can run", name)
+	}
+	return m, nil
+}
+
+// digest returns the SHA-256 of the values of w.
+func digest(w *policy.Weights) string {
+	h := sha256.New()
+	buf := make([]byte, 0, 1<<12)
+	for i, v := range w.Data() {
+		buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
+		if len(buf)+4 > cap(buf) || i == len(w.Data())-1 {
+			h.Write(buf)
+			buf = buf[:0]
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// condition returns the encoded text of a prompt. Not safe for concurrent use.
+func (s *Session) condition(text string) policy.Condition {
+	c, ok := s.conditions[text]
+	if !ok {
+		c = s.Model.Text.Encode(text)
+		s.conditions[text] = c
+	}
+	return c
+}
+
+// trainer returns a trainer of the session's model at iteration 0.
+func (s *Session) trainer() *grpo.Trainer {
+	c := s.Config
+	theta := s.Model.Theta()
+	times := schedule(c.Rollout, s.Model.Network, c.Rollout.Steps)
+	tr := &grpo.Trainer{
+		Model: s.Model, EMA: policy.NewEMA(theta, c.Train.EMADecay), Reward: s.total, Loss: loss(c.GRPO),
+		Prompts: grpo.NewPrompts(c.Seed, s.Problem.Train, s.Model.Text.Encode),
+		Sampler: grpo.Sampler{
+			Schedule: times, Dynamics: dynamics(c.Rollout, times), Window: window(c.Rollout), SharedNoise: c.Rollout.SharedNoise,
+		},
+		Seed: c.Seed, Groups: c.Rollout.Groups, GroupSize: c.Rollout.GroupSize,
+		Passes: c.GRPO.Passes, MicroBatch: c.GRPO.MicroBatch, Workers: s.workers,
+		Adam:    optim.NewAdamW(len(theta.Trainable()), adam(c.Optimizer, c.Train.Iterations*c.GRPO.Passes)),
+		Rollout: rollout.NewPool(rollout.CPUs(s.Model, theta, s.workers), c.Rollout.Batch, s.Model.Network.Shape().Dim()),
+	}
+	tr.Start(s.base)
+	return tr
+}

@@ -1,0 +1,212 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"flowgrpo/eval"
+	"flowgrpo/grpo"
+	"flowgrpo/internal/config"
+)
+
+// Options are what a run is told besides its recipe.
+type Options struct {
+	Dir      string   // of the run; created if need be
+	Recipe   string   // the recipe's text, kept as recipe.toml
+	Command  []string // program and arguments, for the record
+	Progress Progress
+	// Stop, when done, makes the run finish the iteration, save and return
+	// [ErrStopped]. nil never stops.
+	Stop context.Context
+}
+
+// ErrStopped is returned by a run that was asked to stop. It can be resumed.
+var ErrStopped = errors.New("stopped")
+
+// errMonitor ends the iterations of a run by the recipe's wish; what was done is
+// evaluated and exported all the same.
+var errMonitor = errors.New("run: the monitor ended the run")
+
+// saveEvery is the most work that a crash can cost, where evaluations, after which
+// checkpoints are written anyway, are further apart. It has no influence on results.
+const saveEvery = 5 * time.Minute
+
+// A trainRun is a fine-tuning run at work.
+type trainRun struct {
+	session *Session
+	options Options
+	folder  *folder
+	trainer *grpo.Trainer
+	judge   *evaluator
+	base    *sampler     // evaluates what the run began with
+	tuned   *sampler     // evaluates the moving average
+	points  []eval.Point // the course, base first
+	warned  map[string]bool
+	pending eval.Metrics // of the last iteration, until it is evaluated
+	samples int          // drawn for training so far
+	before  float64      // seconds of work of earlier starts
+	started time.Time
+	saved   time.Time
+}
+
+// Train runs a recipe in a fresh folder and returns its result.
+func Train(ctx context.Context, s *Session, o Options) (eval.Result, error) {
+	if err := CheckFresh(o.Dir); err != nil {
+		return eval.Result{}, err
+	}
+	f, err := createFolder(o.Dir, newInfo(s, o), o.Recipe, s.Config)
+	if err != nil {
+		return eval.Result{}, err
+	}
+	return newTrainRun(s, o, f).start(ctx, func(*trainRun) error { return nil })
+}
+
+// Resume continues the run in the folder o.Dir from its latest whole checkpoint,
+// or from the beginning if there is none. s is the session of its config.toml.
+func Resume(ctx context.Context, s *Session, o Options) (eval.Result, error) {
+	f, err := openFolder(o.Dir)
+	if err != nil {
+		return eval.Result{}, setup(err)
+	}
+	if f.info.State == done {
+		return eval.Result{}, setup(fmt.Errorf("%s has ended: there is nothing to resume", o.Dir))
+	}
+	return newTrainRun(s, o, f).start(ctx, (*trainRun).restore)
+}
+
+// LoadRun returns the values that the run in the folder dir uses.
+func LoadRun(dir string) (*config.Config, error) {
+	if _, err := os.Stat(dir + "/" + runFile); err != nil {
+		return nil, setup(fmt.Errorf("%s is not a run folder: %w", dir, err))
+	}
+	return config.Load(dir+"/config.toml", nil)
+}
+
+func newTrainRun(s *Session, o Options, f *folder) *trainRun {
+	if o.Progress == nil {
+		o.Progress = Silent{}
+	}
+	if o.Stop == nil {
+		o.Stop = context.Background()
+	}
+	return &trainRun{session: s, options: o, folder: f, warned: map[string]bool{}}
+}
+
+// start runs to the end, and records in run.json how it ended. restore brings the
+// trainer to where it is to begin.
+func (r *trainRun) start(ctx context.Context, restore func(*trainRun) error) (eval.Result, error) {
+	r.started, r.saved = time.Now(), time.Now()
+	r.folder.info.PID, r.folder.info.Error = os.Getpid(), ""
+	if err := r.folder.state(running); err != nil {
+		return eval.Result{}, err
+	}
+	result, err := r.work(ctx, restore)
+	info := &r.folder.info
+	info.Ended, info.Seconds = time.Now().UTC(), r.elapsed()
+	state := done
+	switch {
+	case errors.Is(err, ErrStopped):
+		state = stopped
+	case err != nil:
+		state, info.Error = failed, err.Error()
+	}
+	return result, errors.Join(err, r.folder.state(state), r.folder.report(), r.folder.closeLogs())
+}
+
+func (r *trainRun) work(ctx context.Context, restore func(*trainRun) error) (eval.Result, error) {
+	if err := r.prepare(restore); err != nil {
+		return eval.Result{}, err
+	}
+	if err := r.baseline(ctx); err != nil {
+		return eval.Result{}, err
+	}
+	if err := r.iterate(ctx); err != nil && !errors.Is(err, errMonitor) {
+		return eval.Result{}, err
+	}
+	return r.finish(ctx)
+}
+
+func (r *trainRun) prepare(restore func(*trainRun) error) error {
+	s := r.session
+	if err := r.folder.openLogs(r.started); err != nil {
+		return err
+	}
+	r.trainer = s.trainer()
+	if err := restore(r); err != nil {
+		return err
+	}
+	r.base = s.sampler(s.base, nil)
+	r.tuned = s.sampler(r.trainer.EMA.Average, r.base)
+	var err error
+	r.judge, err = s.evaluator(r.options.Progress)
+	return err
+}
+
+// restore continues from the latest whole checkpoint.
+func (r *trainRun) restore() error {
+	steps, err := checkpoints(r.folder.dir)
+	if err != nil {
+		return err
+	}
+	if err := r.recall(); err != nil {
+		return err
+	}
+	for _, step := range slices.Backward(steps) {
+		dir := r.folder.path(checkpointDir(step))
+		if err := verify(dir); err != nil {
+			r.say("leaving out a checkpoint: %v", err)
+			continue
+		}
+		state, err := loadCheckpoint(dir, r.trainer, r.session.baseDigest)
+		if err != nil {
+			return err
+		}
+		r.samples, r.before, r.pending = state.Samples, state.Seconds, state.Pending
+		r.points = slices.DeleteFunc(r.points, func(p eval.Point) bool {
+			return p.Iteration > state.Iteration || p.Iteration == state.Iteration && state.Pending != nil
+		})
+		r.say("resuming after iteration %d of %d", state.Iteration, r.session.Config.Train.Iterations)
+		return nil
+	}
+	r.points = nil
+	r.say("no checkpoint yet: starting from the beginning")
+	return nil
+}
+
+// recall reads the evaluations so far from metrics.jsonl.
+func (r *trainRun) recall() error {
+	report, err := eval.FromRun(os.DirFS(r.folder.dir))
+	if err != nil {
+		return err
+	}
+	for _, m := range report.Metrics {
+		if p, ok := pointOf(m); ok {
+			r.points = append(r.points, p)
+		}
+	}
+	return nil
+}
+
+func (r *trainRun) say(format string, args ...any) { r.options.Progress.Say(format, args...) }
+
+func (r *trainRun) elapsed() float64 { return r.before + time.Since(r.started).Seconds() }
+
+// stopping reports whether the run was asked to stop.
+func (r *trainRun) stopping() bool { return r.options.Stop.Err() != nil }
+
+// interruptible calls f with a context that ends when the run is asked to stop; f
+// can be repeated by a resumed run. It returns ErrStopped then.
+func (r *trainRun) interruptible(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(r.options.Stop, func() { cancel(ErrStopped) })()
+	err := f(ctx)
+	if err != nil && context.Cause(ctx) == ErrStopped {
+		return ErrStopped
+	}
+	return err
+}
