@@ -68,6 +68,7 @@ func (b *batch) bind(p *graph.Program) {
 // A Term describes the loss of one record.
 type Term struct {
 	Step      int
+	Weight    float64 // of the step, mean 1
 	DeltaLogp float64 // log-probability now minus at the rollout, nats
 	LogRatio  float64
 	Surrogate float64
@@ -96,16 +97,17 @@ func (tr *Trainer) gradient(ctx context.Context, records []record, transitions [
 		if err != nil {
 			return err
 		}
-		describe(terms[i*tr.MicroBatch:], chunks[i], out, obj.kl, tr.Loss.ClipRange)
+		describe(terms[i*tr.MicroBatch:], chunks[i], weights, out, obj.kl, tr.Loss.ClipRange)
 		return nil
 	})
 	return terms, err
 }
 
-func describe(terms []Term, records []record, out []graph.Buffer, kl bool, clip float64) {
+func describe(terms []Term, records []record, weights []float64, out []graph.Buffer, kl bool, clip float64) {
 	for i, r := range records {
 		t := Term{
 			Step:      r.step,
+			Weight:    weights[r.step],
 			DeltaLogp: out[outLogp].F64[i] - r.trajectory.Logp[r.step],
 			LogRatio:  out[outLogRatio].F64[i],
 			Surrogate: out[outSurrogate].F64[i],

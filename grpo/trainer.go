@@ -1,9 +1,11 @@
 package grpo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/sourcegraph/conc/pool"
@@ -60,9 +62,10 @@ type Trainer struct {
 	iteration  int
 }
 
-// Start prepares a trainer whose exported fields are set; reference is what KL is
-// measured from.
+// Start prepares a trainer whose exported fields are set; reference is what
+// KL is measured from. The reward is wrapped with [reward.Checked].
 func (tr *Trainer) Start(reference policy.Theta) {
+	tr.Reward = reward.Checked(tr.Reward)
 	theta := tr.Model.Theta()
 	tr.team = tr.Model.NewTeam(theta, tr.Workers)
 	tr.grad = make([]float32, len(theta.Trainable()))
@@ -78,7 +81,7 @@ func (tr *Trainer) Iteration() int { return tr.iteration }
 // Iterate runs one iteration: noise → trajectory → reward → advantage → loss →
 // gradient → update. An update whose loss or gradient is not finite is left out
 // and reported in the Stats; the weights are then what they were. A *DriftError
-// means that no result of the run can be trusted.
+// comes before the update and means that no result of the run can be trusted.
 func (tr *Trainer) Iterate(ctx context.Context) (Stats, error) {
 	stats := Stats{Iteration: tr.iteration}
 	prompts := tr.Prompts.Deal(tr.iteration, tr.Groups)
@@ -110,15 +113,13 @@ func (tr *Trainer) Iterate(ctx context.Context) (Stats, error) {
 		transitions[k] = sampler.Transition(k)
 	}
 	for i, records := range tr.slices(trajectories, advantages, signal, plan, &stats) {
-		pass, err := tr.update(ctx, records, transitions)
+		pass, err := tr.update(ctx, records, transitions, i == 0)
 		if err != nil {
 			return stats, tr.failed("update", err)
 		}
 		stats.Updates = append(stats.Updates, pass)
-		if i == 0 {
-			if err := tr.gate(pass.Terms, &stats); err != nil {
-				return stats, err
-			}
+		if i == 0 && pass.Skipped == nil {
+			stats.FirstPass = math.Abs(drift(pass.Terms).DeltaLogp)
 		}
 	}
 	stats.Seconds.Update = lap(&clock)
@@ -126,18 +127,24 @@ func (tr *Trainer) Iterate(ctx context.Context) (Stats, error) {
 	return stats, nil
 }
 
-// update takes the gradient over records and applies it.
-func (tr *Trainer) update(ctx context.Context, records []record, transitions []sde.Transition) (Pass, error) {
+// update takes the gradient over records and applies it, unless something is not
+// finite or the first pass is not on-policy.
+func (tr *Trainer) update(ctx context.Context, records []record, transitions []sde.Transition, first bool) (Pass, error) {
 	terms, err := tr.gradient(ctx, records, transitions)
 	if err != nil {
 		return Pass{}, err
 	}
 	pass := Pass{Terms: terms, Skipped: check(terms)}
 	for _, t := range terms {
-		pass.Loss += t.Surrogate / float64(len(terms))
+		pass.Loss += t.Weight * t.Surrogate / float64(len(terms))
 	}
 	if pass.Skipped != nil {
 		return pass, nil
+	}
+	if first {
+		if err := tr.gate(terms); err != nil {
+			return pass, err
+		}
 	}
 	theta := tr.Model.Theta()
 	if pass.Update, pass.Skipped = tr.Adam.Step(theta.Trainable(), tr.grad); pass.Skipped == nil {
@@ -184,14 +191,18 @@ func (tr *Trainer) slices(trajectories []rollout.Trajectory, advantages [][]floa
 }
 
 // gate checks that the first pass saw exactly the log-probabilities of the rollout.
-func (tr *Trainer) gate(terms []Term, stats *Stats) error {
-	for _, t := range terms {
-		if t.DeltaLogp != 0 {
-			return &DriftError{tr.iteration, t.Step, t.DeltaLogp}
-		}
-		stats.FirstPass = max(stats.FirstPass, math.Abs(t.DeltaLogp))
+func (tr *Trainer) gate(terms []Term) error {
+	if t := drift(terms); t.DeltaLogp != 0 {
+		return &DriftError{tr.iteration, t.Step, t.DeltaLogp}
 	}
 	return nil
+}
+
+// drift returns the term whose log-probability changed most.
+func drift(terms []Term) Term {
+	return slices.MaxFunc(terms, func(a, b Term) int {
+		return cmp.Compare(math.Abs(a.DeltaLogp), math.Abs(b.DeltaLogp))
+	})
 }
 
 // score judges the finished pictures, one call of the reward per group.
