@@ -30,20 +30,22 @@ func NewDetector() task.Detector { return detector{} }
 // What the detector accepts.
 const (
 	halfWay    = 0.5   // coverage at which a pixel belongs to an object
-	minRegion  = 16    // pixels; smaller regions are specks
-	boxLead    = 0.025 // lead of circle over square and of square over circle
-	fitMin     = 6.0   // size in pixels, a little beyond what is rendered
+	minRegion  = 12    // pixels; smaller regions are specks
+	boxLead    = 0.015 // lead of circle over square and of square over circle
+	fitMin     = 5.5   // size in pixels, a little beyond what is rendered
 	fitMax     = 11.0
 	maxHueDist = 0.42 // between the mean colour and the palette, RGB in [-1, 1]
 )
 
 // minFit is the least squared cosine with each class. A thin shape has more edge
-// for its area and so loses more by the same small fault.
-var minFit = [numClasses]float64{circle: 0.93, square: 0.92, triangle: 0.88, cross: 0.86, ring: 0.85}
+// for its area and so loses more by the same small fault. The limits admit an
+// outline that is half a pixel uneven, as a generator draws it, and so one lumpy
+// blob in twenty.
+var minFit = [numClasses]float64{circle: 0.91, square: 0.90, triangle: 0.85, cross: 0.83, ring: 0.77}
 
 // minLead is how far it must be ahead of the squared cosine with every other
-// class.
-var minLead = [numClasses]float64{circle: 0.08, square: 0.08, triangle: 0.08, cross: 0.05, ring: 0.06}
+// class, boxLead aside.
+var minLead = [numClasses]float64{circle: 0.04, square: 0.04, triangle: 0.03, cross: 0.03, ring: 0.03}
 
 // Detect implements [task.Detector]. It panics if img is not 3 by 24 by 24.
 func (detector) Detect(img task.Image) []task.Detection {

@@ -39,11 +39,11 @@ const (
 	knownHue   = 0.93 // cosine between the chroma of an object and of a hue
 	minRadius  = 2.2  // mean radius of the outline, in pixels
 	maxRadius  = 6.0
-	minContest = 1.4 // distance to the next class, over it
+	minContest = 1.15 // distance to the next class, over it
 )
 
 // maxUnlike is the greatest distance to the typical description of each class.
-var maxUnlike = [numClasses]float64{circle: 0.06, square: 0.06, triangle: 0.10, cross: 0.12, ring: 0.10}
+var maxUnlike = [numClasses]float64{circle: 0.08, square: 0.095, triangle: 0.135, cross: 0.15, ring: 0.11}
 
 // Detect implements [task.Detector]. It panics if img is not 3 by 24 by 24.
 func (j judge) Detect(img task.Image) []task.Detection {

@@ -17,6 +17,7 @@ import (
 )
 
 var sheet = flag.String("sheet", "", "write a contact sheet of 48 examples to this PNG file")
+var sheetSpoil = flag.Bool("drawn", false, "spoil the examples of the contact sheet")
 
 func TestContactSheet(t *testing.T) {
 	if *sheet == "" {
@@ -28,6 +29,9 @@ func TestContactSheet(t *testing.T) {
 	draw.Draw(out, out.Bounds(), image.White, image.Point{}, draw.Src)
 	for i := range cols * rows {
 		p := w.Example(exampleKey(i), img)
+		if *sheetSpoil {
+			drawn.apply(img, i)
+		}
 		at := image.Pt(i%cols*cell+10, i/cols*cell+4)
 		xdraw.NearestNeighbor.Scale(out, image.Rectangle{at, at.Add(image.Pt(zoom*width, zoom*height))}, img.NRGBA(), image.Rect(0, 0, width, height), draw.Src, nil)
 		d := font.Drawer{Dst: out, Src: image.NewUniform(color.Black), Face: basicfont.Face7x13, Dot: fixed.P(at.X, at.Y+zoom*height+13)}

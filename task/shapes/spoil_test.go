@@ -37,6 +37,59 @@ func blur(img task.Image, a float32) {
 	pass(0, 1)
 }
 
+// wobble moves each point of img by a smooth random field, std pixels on each
+// axis: outlines become soft and uneven, as a generator draws them.
+func wobble(img task.Image, std float64, seed int) {
+	const waves = 4
+	r := rng.Key{Purpose: rng.EvalNoise, Prompt: uint32(seed), Sample: 1}.Rand()
+	var k [2][waves][2]float64
+	var phase [2][waves]float64
+	for axis := range 2 {
+		for w := range waves {
+			n, angle := 2*math.Pi/uniform(r, 5, 10), uniform(r, 0, 2*math.Pi)
+			k[axis][w] = [2]float64{n * math.Cos(angle), n * math.Sin(angle)}
+			phase[axis][w] = uniform(r, 0, 2*math.Pi)
+		}
+	}
+	src := task.Image{C: img.C, H: img.H, W: img.W, Pix: append([]float32(nil), img.Pix...)}
+	for y := range img.H {
+		for x := range img.W {
+			at := [2]float64{float64(x), float64(y)}
+			for axis := range at {
+				for w, v := range k[axis] {
+					at[axis] += std * math.Sqrt(2.0/waves) * math.Sin(v[0]*float64(x)+v[1]*float64(y)+phase[axis][w])
+				}
+			}
+			for c := range img.C {
+				img.Set(c, x, y, sample(src, c, at[0], at[1]))
+			}
+		}
+	}
+}
+
+// sample interpolates channel c at a point, pixel centres being at integers.
+func sample(img task.Image, c int, x, y float64) float32 {
+	x, y = min(max(x, 0), float64(img.W)-1.001), min(max(y, 0), float64(img.H)-1.001)
+	i, j := int(x), int(y)
+	fx, fy := float32(x-float64(i)), float32(y-float64(j))
+	top := img.At(c, i, j)*(1-fx) + img.At(c, i+1, j)*fx
+	return top*(1-fy) + (img.At(c, i, j+1)*(1-fx)+img.At(c, i+1, j+1)*fx)*fy
+}
+
+// mottle makes the ink uneven: each pixel's distance from the ground, which the
+// corner shows, varies by the share std.
+func mottle(img task.Image, std float64, seed int) {
+	z := make([]float32, pixels)
+	rng.Key{Purpose: rng.EvalNoise, Prompt: uint32(seed), Sample: 2}.Normals(z)
+	for c := range img.C {
+		ground := img.At(c, 0, 0)
+		for i, g := range z {
+			p := &img.Pix[c*pixels+i]
+			*p += float32(std) * g * (*p - ground)
+		}
+	}
+}
+
 // A spoil is what happens to a rendering before it is detected.
 type spoil struct {
 	name  string
@@ -48,6 +101,7 @@ var (
 	noisy     = spoil{"noise 0.1", func(img task.Image, i int) { addNoise(img, 0.1, i) }}
 	veryNoisy = spoil{"noise 0.2", func(img task.Image, i int) { addNoise(img, 0.2, i) }}
 	blurred   = spoil{"blur", func(img task.Image, _ int) { blur(img, 0.15) }}
+	drawn     = spoil{"drawn by hand", func(img task.Image, i int) { wobble(img, 0.3, i); mottle(img, 0.1, i) }}
 	both      = spoil{"blur + noise 0.1", func(img task.Image, i int) { blur(img, 0.15); addNoise(img, 0.1, i) }}
 )
 
