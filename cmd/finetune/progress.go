@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vbauerster/cupwriter"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
@@ -40,12 +41,7 @@ func newProgress(kind string, w io.Writer) (progress, error) {
 
 // isTerminal reports whether w is a terminal that understands cursor movements.
 func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok || os.Getenv("TERM") == "dumb" {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return os.Getenv("TERM") != "dumb" && cupwriter.New(w, false).IsTerminal()
 }
 
 // quiet shows nothing.

@@ -123,17 +123,19 @@ all steps and an independent judge.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(newTrain(args), newResume(args))
-	for _, c := range root.Commands() {
-		mustKnowArgs(c)
+	for _, command := range []func(args []string) *cobra.Command{
+		newTrain, newResume, newEval, newSample, newReport, newExport, newPretrain, newPlan, newDraw,
+		newRecipes, newRuns, newReward, newDoctor, newCompletion, newVersion,
+	} {
+		root.AddCommand(command(args))
 	}
+	mustKnowArgs(root)
 	return root
 }
 
 // mustKnowArgs makes wrong arguments of c and its subcommands usage errors.
 func mustKnowArgs(c *cobra.Command) {
-	check := c.Args
-	if check != nil {
+	if check := c.Args; check != nil {
 		c.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
 				return usageError{err}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +20,11 @@ const defaultRecipe = "glyphs"
 type recipeFlags struct{ sets []string }
 
 func (f *recipeFlags) add(c *cobra.Command) {
+	c.ValidArgsFunction = completeRecipes
 	c.Flags().StringArrayVar(&f.sets, "set", nil, "give a recipe key another value, `section.key=value`; repeatable")
+	if err := c.RegisterFlagCompletionFunc("set", completeKeys); err != nil {
+		panic("finetune: " + err.Error()) // the flag was just made
+	}
 }
 
 // load reads the recipe in args, or the default one.
@@ -99,11 +102,9 @@ func train(cmd *cobra.Command, output outputFlags, command []string, recipe stri
 	if err != nil {
 		return err
 	}
-	dir := output.out
-	if dir == "" {
-		if dir, err = run.FreshDir("runs", cfg.Name, time.Now()); err != nil {
-			return err
-		}
+	dir, err := output.folder(cfg.Name)
+	if err != nil {
+		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "run folder: %s\n", dir)
 	result, err := run.Train(cmd.Context(), session, run.Options{

@@ -10,11 +10,8 @@ import (
 )
 
 // Resamples of the bootstrap: of the full protocol, and of the evaluations along
-// the way.
-const (
-	fullResamples   = 1000
-	courseResamples = 200
-)
+// the way. Tests lower them.
+var fullResamples, courseResamples = 1000, 200
 
 // An evaluator runs the two evaluations of a run.
 //
@@ -189,14 +186,36 @@ func (e *evaluator) run(ctx context.Context, p *eval.Protocol, s *sampler, mode 
 // noise.
 func (e *evaluator) grid(ctx context.Context, s *sampler, iteration int) (eval.SampleSet, []task.Image, error) {
 	c := e.session.Config.Samples
-	p := e.protocol(e.first(c.Prompts), c.PerPrompt, 0)
-	p.Options.Reference = nil
+	prompts := e.first(c.Prompts)
 	s.advance = nil
+	if e.session.headline == nil {
+		return e.unscored(ctx, s, prompts, iteration)
+	}
+	p := e.protocol(prompts, c.PerPrompt, 0)
+	p.Options.Reference = nil
 	m, images, err := p.Run(ctx, s, e.ode())
 	if err != nil {
 		return eval.SampleSet{}, nil, err
 	}
-	set, kept := eval.NewSampleSet(iteration, m, images, len(p.Prompts), c.PerPrompt)
+	set, kept := eval.NewSampleSet(iteration, m, images, len(prompts), c.PerPrompt)
+	return set, kept, nil
+}
+
+// unscored is grid where there is no reward.
+func (e *evaluator) unscored(ctx context.Context, s *sampler, prompts []task.Prompt, iteration int) (eval.SampleSet, []task.Image, error) {
+	perPrompt := e.session.Config.Samples.PerPrompt
+	images, err := s.Sample(ctx, prompts, perPrompt, e.ode())
+	if err != nil {
+		return eval.SampleSet{}, nil, err
+	}
+	var rows []eval.Row
+	for i := range images {
+		p := prompts[i/perPrompt]
+		rows = append(rows, eval.Row{
+			Prompt: p.ID, Text: p.Text, Category: p.Category, Sample: i % perPrompt, Reward: eval.NaN(), Judge: eval.NaN(),
+		})
+	}
+	set, kept := eval.NewSampleSet(iteration, eval.ModeScore{Mode: e.ode(), Rows: rows}, images, len(prompts), perPrompt)
 	return set, kept, nil
 }
 

@@ -24,7 +24,8 @@ type Problem struct {
 	Name           string
 	Train, HeldOut []task.Prompt
 
-	world task.World // nil for prompts of the user's own
+	world task.World  // nil for prompts of the user's own
+	real  task.Source // pictures that were opened already; may be nil
 	deps  reward.Deps
 	// measure is the world's own headline, in the unit of the judge; the kinds of
 	// reward that train towards it are in family. nil without a world.
@@ -163,6 +164,8 @@ const referenceSize = 1024
 func (p *Problem) reference(c *config.Config, s policy.Shape) (*eval.Reference, error) {
 	var draw func(i int, img task.Image)
 	switch {
+	case p.real != nil:
+		draw = func(i int, img task.Image) { p.real.Example(realKey(i, 0), img) }
 	case c.Task.Images != "":
 		folder, err := imagefolder.Open(c.Task.Images, imagefolder.Options{C: s.Channels, H: s.Height, W: s.Width})
 		if err != nil {

@@ -26,6 +26,7 @@ const evalIteration = math.MaxUint32
 // A sampler draws pictures from one set of parameters for evaluations. It
 // implements [eval.Sampler] and [eval.Divergence].
 type sampler struct {
+	seed      int64
 	settings  config.Config
 	model     *policy.Model
 	devices   []rollout.Device
@@ -45,7 +46,7 @@ var _ eval.Divergence = (*sampler)(nil)
 func (s *Session) sampler(theta policy.Theta, base *sampler) *sampler {
 	devices := rollout.CPUs(s.Model, theta, s.workers)
 	return &sampler{
-		settings: *s.Config, model: s.Model, devices: devices, condition: s.condition, base: base,
+		seed: evalSeed, settings: *s.Config, model: s.Model, devices: devices, condition: s.condition, base: base,
 		pool: rollout.NewPool(devices, s.Config.Eval.Batch, s.Model.Network.Shape().Dim()),
 	}
 }
@@ -91,7 +92,7 @@ func (s *sampler) KL() (float64, bool) { return s.kl, s.known }
 
 func (s *sampler) integrate(ctx context.Context, requests []rollout.Request, mode eval.Mode, add func([]float32)) error {
 	times := schedule(s.settings.Rollout, s.model.Network, mode.Steps)
-	noise := rollout.Noise{Seed: evalSeed, Initial: rng.EvalNoise, Iteration: evalIteration}
+	noise := rollout.Noise{Seed: s.seed, Initial: rng.EvalNoise, Iteration: evalIteration}
 	pictures, err := s.pool.Integrate(ctx, solver(s.settings.Eval.Solver), times, noise, requests)
 	for _, pix := range pictures {
 		add(pix)
@@ -106,7 +107,7 @@ func (s *sampler) walk(ctx context.Context, requests []rollout.Request, mode eva
 		Schedule: times, Dynamics: dynamics(s.settings.Rollout, times),
 		Plan: sde.AllButLast{}.Plan(mode.Steps, nil), Velocities: measured,
 	}
-	noise := rollout.Noise{Seed: evalSeed, Initial: rng.EvalNoise, Step: rng.StepNoise, Iteration: evalIteration}
+	noise := rollout.Noise{Seed: s.seed, Initial: rng.EvalNoise, Step: rng.StepNoise, Iteration: evalIteration}
 	trajectories, err := s.pool.Sample(ctx, how, noise, requests)
 	if err != nil {
 		return err

@@ -46,10 +46,11 @@ type Session struct {
 	base       policy.Theta // what the run starts from, and KL is measured from
 	baseDigest string       // of its weights
 	total      *reward.Weighted
-	headline   reward.Reward
-	judge      reward.Reward
+	headline   reward.Reward // what evaluations report first; nil: nothing is scored
+	judge      reward.Reward // in the same unit; may be nil
 	average    eval.Average
 	workers    int
+	encode     func(text string) policy.Condition
 	conditions map[string]policy.Condition
 }
 
@@ -64,26 +65,38 @@ func Open(c *config.Config) (*Session, error) {
 }
 
 func open(c *config.Config) (*Session, error) {
-	s := &Session{Config: c, workers: workers(c.Rollout.Workers), conditions: map[string]policy.Condition{}}
-	var err error
-	if s.Problem, err = openProblem(c); err != nil {
+	problem, err := openProblem(c)
+	if err != nil {
 		return nil, err
 	}
-	if s.total, err = s.Problem.rewards(c); err != nil {
-		return nil, err
-	}
-	s.headline, s.judge, s.average = s.Problem.headline(c, s.total)
+	s := newSession(c, problem)
 	if s.Model, err = openModel(c); err != nil {
 		return nil, err
 	}
-	shape := s.Model.Network.Shape()
-	if err := s.Problem.checkShape(shape); err != nil {
+	if err := problem.checkShape(s.Model.Network.Shape()); err != nil {
 		return nil, err
 	}
-	if err := s.Problem.tryRewards(s.total, shape); err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Path, err)
+	if err := s.openRewards(); err != nil {
+		return nil, err
 	}
 	return s, s.prepare()
+}
+
+func newSession(c *config.Config, p *Problem) *Session {
+	return &Session{Config: c, Problem: p, workers: workers(c.Rollout.Workers), conditions: map[string]policy.Condition{}}
+}
+
+// openRewards makes the rewards of the recipe and tries them on the model's shape.
+func (s *Session) openRewards() error {
+	var err error
+	if s.total, err = s.Problem.rewards(s.Config); err != nil {
+		return err
+	}
+	s.headline, s.judge, s.average = s.Problem.headline(s.Config, s.total)
+	if err := s.Problem.tryRewards(s.total, s.Model.Network.Shape()); err != nil {
+		return fmt.Errorf("%s: %w", s.Config.Path, err)
+	}
+	return nil
 }
 
 // prepare notes the base and adds the adapter and guidance.
@@ -98,6 +111,7 @@ func (s *Session) prepare() error {
 	}
 	s.base = s.Model.Reference()
 	s.Model.Guide(t.Guidance)
+	s.encode = s.Model.Text.Encode
 	return nil
 }
 
@@ -148,7 +162,7 @@ func digest(w *policy.Weights) string {
 func (s *Session) condition(text string) policy.Condition {
 	c, ok := s.conditions[text]
 	if !ok {
-		c = s.Model.Text.Encode(text)
+		c = s.encode(text)
 		s.conditions[text] = c
 	}
 	return c
@@ -161,7 +175,7 @@ func (s *Session) trainer() *grpo.Trainer {
 	times := schedule(c.Rollout, s.Model.Network, c.Rollout.Steps)
 	tr := &grpo.Trainer{
 		Model: s.Model, EMA: policy.NewEMA(theta, c.Train.EMADecay), Reward: s.total, Loss: loss(c.GRPO),
-		Prompts: grpo.NewPrompts(c.Seed, s.Problem.Train, s.Model.Text.Encode),
+		Prompts: grpo.NewPrompts(c.Seed, s.Problem.Train, s.encode),
 		Sampler: grpo.Sampler{
 			Schedule: times, Dynamics: dynamics(c.Rollout, times), Window: window(c.Rollout), SharedNoise: c.Rollout.SharedNoise,
 		},

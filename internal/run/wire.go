@@ -39,6 +39,8 @@ func tokens(net policy.Network) int {
 	switch n := net.(type) {
 	case *policy.Guided:
 		return tokens(n.Network)
+	case *policy.Captioned:
+		return tokens(n.Network)
 	case *policy.MMDiT:
 		return s.Height / n.PatchSize * (s.Width / n.PatchSize)
 	}

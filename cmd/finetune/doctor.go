@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"flowgrpo/configs"
+	"flowgrpo/internal/base"
+	"flowgrpo/internal/config"
+	"flowgrpo/internal/kernel"
+	"flowgrpo/internal/run"
+)
+
+// A check looks at one thing that a run needs; it returns what it found.
+type check struct {
+	name string
+	run  func() (string, error)
+}
+
+func newDoctor([]string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Check that this machine and this program can do their work",
+		Long: `Check the processor, the folder, the recipes and the embedded models, with a word on
+what to do where something is wrong. It writes nothing but a file that it removes.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			bad := 0
+			for _, c := range checks() {
+				found, err := c.run()
+				mark := "ok  "
+				if err != nil {
+					mark, found = "BAD ", err.Error()
+					bad++
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s %-10s %s\n", mark, c.name, found)
+			}
+			if bad > 0 {
+				return fmt.Errorf("%d checks failed", bad)
+			}
+			return nil
+		},
+	}
+}
+
+func checks() []check {
+	list := []check{
+		{"processor", processor},
+		{"arithmetic", arithmetic},
+		{"folder", writable},
+		{"recipes", recipes},
+	}
+	for _, name := range run.Worlds {
+		list = append(list, check{"model", func() (string, error) {
+			if _, err := base.Open(name); err != nil {
+				return "", err
+			}
+			return run.CheckModel(name)
+		}})
+	}
+	return list
+}
+
+func processor() (string, error) {
+	text := fmt.Sprintf("%d CPUs, %s, %s/%s", runtime.NumCPU(), kernel.Current(), runtime.GOOS, runtime.GOARCH)
+	if kernel.Current() == kernel.Portable {
+		text += "; no vector instructions that this program knows, expect a tenth of the speed"
+	}
+	return text, nil
+}
+
+// arithmetic checks that the vector kernels and the portable ones give the same
+// bits.
+func arithmetic() (string, error) {
+	const m, n, k = 19, 35, 23
+	a, b := make([]float32, m*k), make([]float32, k*n)
+	for i := range a {
+		a[i] = float32(i%17)/7 - 1
+	}
+	for i := range b {
+		b[i] = float32(i%13)/5 - 1
+	}
+	product := func() []float32 {
+		c := make([]float32, m*n)
+		kernel.Gemm(false, false, m, n, k, a, k, b, n, c, n, false)
+		return c
+	}
+	fast := product()
+	old := kernel.SetLevel(kernel.Portable)
+	slow := product()
+	kernel.SetLevel(old)
+	for i := range fast {
+		if fast[i] != slow[i] {
+			return "", fmt.Errorf("%s kernels and portable ones disagree: %v and %v at element %d; please report this", old, fast[i], slow[i], i)
+		}
+	}
+	return "vector and portable kernels agree, bit for bit", nil
+}
+
+func writable() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	f, err := os.CreateTemp(dir, ".finetune-doctor-*")
+	if err != nil {
+		return "", fmt.Errorf("runs cannot be written here, change the folder or use --out: %w", err)
+	}
+	return dir + " can be written", errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+func recipes() (string, error) {
+	for _, name := range configs.List() {
+		if _, err := config.Load("configs/"+name+".toml", nil); err != nil {
+			return "", err
+		}
+	}
+	return strings.Join(configs.List(), ", "), nil
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"flowgrpo/eval"
+	"flowgrpo/internal/config"
+	"flowgrpo/internal/run"
+)
+
+func newEval([]string) *cobra.Command {
+	var recipe recipeFlags
+	var output outputFlags
+	var name string
+	var step int
+	c := &cobra.Command{
+		Use:   "eval RUN|MODEL",
+		Short: "Measure a model with the full protocol",
+		Long: `Measure a model on held-out prompts with fixed noise: the ODE with all steps, and the
+SDE with all steps and with those of training; reward, independent judge, Fréchet
+distance, diversity, and for a run the KL divergence to its base.
+
+RUN is a run folder (averaged weights of the latest checkpoint, or of --step); MODEL
+is a model folder or the name of an embedded model, judged as --recipe says.`,
+		Example: `  finetune eval runs/glyphs-20260102-150405
+  finetune eval runs/glyphs-20260102-150405 --step 20 --json
+  finetune eval glyphs --set eval.final_prompts=32
+  finetune eval my-model --recipe shapes`,
+		Args: cobra.ExactArgs(1),
+	}
+	recipe.add(c)
+	output.addProgress(c)
+	c.Flags().StringVar(&name, "recipe", "", "recipe with task, rewards and protocol for a MODEL (default its own name, or "+defaultRecipe+")")
+	c.Flags().IntVar(&step, "step", -1, "checkpoint of a RUN: 0 is the base, -1 the latest")
+	c.RunE = func(cmd *cobra.Command, positional []string) error {
+		progress, err := newProgress(output.progress, cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		target, err := openForEval(positional[0], name, step, recipe.sets)
+		if err != nil {
+			return err
+		}
+		e, err := target.Evaluate(stopOf(cmd.Context()), progress)
+		progress.Close()
+		if err != nil {
+			return err
+		}
+		if output.json {
+			return printJSON(cmd.OutOrStdout(), e)
+		}
+		return printEvaluation(cmd.OutOrStdout(), e)
+	}
+	return c
+}
+
+// openForEval opens a fine-tuning run, or a model by a recipe.
+func openForEval(path, recipe string, step int, sets []string) (*run.Target, error) {
+	if run.IsRun(path) && !run.IsPretraining(path) {
+		if recipe != "" {
+			return nil, usage("--recipe is for models; a run has its own recipe, which --set can change")
+		}
+		return run.OpenRun(path, step, sets)
+	}
+	if recipe == "" {
+		recipe = defaultRecipe
+		if slices.Contains(run.Worlds, path) {
+			recipe = path
+		}
+	}
+	cfg, err := config.Load(recipe, sets)
+	if err != nil {
+		return nil, err
+	}
+	return run.EvaluateModel(path, cfg)
+}
+
+// printEvaluation prints a table: a row per figure, a column per mode.
+func printEvaluation(w io.Writer, e eval.Evaluation) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name string, value func(eval.ModeScore) eval.Number) {
+		fmt.Fprint(t, name)
+		for _, m := range e.Modes {
+			if v := value(m); v.Known() {
+				fmt.Fprintf(t, "\t%.3f", float64(v))
+			} else {
+				fmt.Fprint(t, "\t–")
+			}
+		}
+		fmt.Fprintln(t)
+	}
+	for _, m := range e.Modes {
+		fmt.Fprintf(t, "\t%s", m.Mode.Name)
+	}
+	fmt.Fprintln(t)
+	row("reward", func(m eval.ModeScore) eval.Number { return m.Score.Reward })
+	row("judge", func(m eval.ModeScore) eval.Number { return m.Score.Judge })
+	row("Fréchet distance", func(m eval.ModeScore) eval.Number { return m.Score.Frechet })
+	row("diversity", func(m eval.ModeScore) eval.Number { return m.Score.Diversity })
+	row("KL to base", func(m eval.ModeScore) eval.Number { return m.KL })
+	for _, part := range []func(eval.Score) map[string]eval.Number{
+		func(s eval.Score) map[string]eval.Number { return s.Categories },
+		func(s eval.Score) map[string]eval.Number { return s.Rewards },
+	} {
+		for _, name := range slices.Sorted(maps.Keys(part(e.Modes[0].Score))) {
+			row("  "+name, func(m eval.ModeScore) eval.Number {
+				if v, ok := part(m.Score)[name]; ok {
+					return v
+				}
+				return eval.NaN()
+			})
+		}
+	}
+	return t.Flush()
+}

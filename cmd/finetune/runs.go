@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"flowgrpo/eval"
+	"flowgrpo/internal/run"
+)
+
+func newRuns([]string) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "runs",
+		Short: "List and show runs",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c.AddCommand(newRunsList(), newRunsShow())
+	return c
+}
+
+func newRunsList() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "ls [FOLDER]",
+		Short:   "List the runs in a folder (default runs)",
+		Example: "  finetune runs ls\n  finetune runs ls --json",
+		Args:    cobra.MaximumNArgs(1),
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		parent := "runs"
+		if len(args) > 0 {
+			parent = args[0]
+		}
+		runs, err := run.List(parent)
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return printJSON(cmd.OutOrStdout(), runs)
+		}
+		t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "RUN\tTASK\tSTATE\tITERATIONS\tREWARD\tJUDGE\tWARNINGS")
+		for _, s := range runs {
+			reward, judge, warnings := "", "", ""
+			if r := s.Result; r != nil {
+				reward, judge = change(r.Base.Reward, r.Tuned.Reward), change(r.Base.Judge, r.Tuned.Judge)
+				warnings = fmt.Sprint(len(r.Warnings))
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", s.Dir, s.Info.Task, s.Info.State, s.Info.Iterations, reward, judge, warnings)
+		}
+		return t.Flush()
+	}
+	return c
+}
+
+func change(from, to eval.Number) string {
+	if !from.Known() || !to.Known() {
+		return "–"
+	}
+	return fmt.Sprintf("%.3f → %.3f", float64(from), float64(to))
+}
+
+func newRunsShow() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "show RUN",
+		Short:   "Show one run",
+		Example: "  finetune runs show runs/glyphs-20260102-150405",
+		Args:    cobra.ExactArgs(1),
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		s, err := run.Show(args[0])
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return printJSON(cmd.OutOrStdout(), s)
+		}
+		return printRun(cmd.OutOrStdout(), s)
+	}
+	return c
+}
+
+func printRun(w io.Writer, s run.Summary) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", args...) }
+	i := s.Info
+	row("run", "%s", s.Dir)
+	row("task", "%s", i.Task)
+	row("state", "%s", i.State)
+	row("iterations", "%d planned, best at %d", i.Iterations, i.BestIteration)
+	row("seed", "%d", i.Seed)
+	row("version", "%s, revision %s", i.Version, i.Revision)
+	row("started", "%s", i.Started.Local().Format("2006-01-02 15:04:05"))
+	row("worked", "%s", seconds(i.Seconds))
+	if i.Error != "" {
+		row("error", "%s", i.Error)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if s.Result == nil {
+		return nil
+	}
+	fmt.Fprintln(w)
+	return eval.WriteMarkdown(w, *s.Result)
+}

@@ -1,0 +1,76 @@
+package run
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"flowgrpo/eval"
+)
+
+// A Summary is what a list says of a run.
+type Summary struct {
+	Dir    string       `json:"dir"`
+	Info   eval.RunInfo `json:"run"`
+	Result *eval.Result `json:"result,omitempty"` // nil until the run is done
+}
+
+// List returns the runs in the folder parent, by name; none if it does not exist.
+func List(parent string) ([]Summary, error) {
+	entries, err := os.ReadDir(parent)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var runs []Summary
+	for _, e := range entries {
+		dir := filepath.Join(parent, e.Name())
+		if !e.IsDir() || !IsRun(dir) {
+			continue
+		}
+		s, err := Show(dir)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, s)
+	}
+	return runs, nil
+}
+
+// Show returns what there is to say of the run in dir. A run whose process is gone
+// without a word is called interrupted.
+func Show(dir string) (Summary, error) {
+	s := Summary{Dir: dir}
+	if !IsRun(dir) {
+		return s, setup(errors.New(dir + " is not a run folder: it has no " + runFile))
+	}
+	if err := readJSON(filepath.Join(dir, runFile), &s.Info); err != nil {
+		return s, err
+	}
+	if s.Info.State == running && !alive(s.Info.PID) {
+		s.Info.State = "interrupted"
+	}
+	var result eval.Result
+	switch err := readJSON(filepath.Join(dir, "result.json"), &result); {
+	case err == nil:
+		s.Result = &result
+	case !errors.Is(err, fs.ErrNotExist):
+		return s, err
+	}
+	return s, nil
+}
+
+// alive reports whether a process with that number exists, as far as the system
+// tells.
+func alive(pid int) bool {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	err = p.Signal(syscall.Signal(0))
+	return err == nil || errors.Is(err, os.ErrPermission) || errors.Is(err, errors.ErrUnsupported)
+}

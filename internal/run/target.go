@@ -1,0 +1,167 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"flowgrpo/eval"
+	"flowgrpo/internal/base"
+	"flowgrpo/internal/config"
+	"flowgrpo/policy"
+	"flowgrpo/task"
+)
+
+// A Target is a model that can be looked at: the result of a run, or a model
+// folder.
+type Target struct {
+	*Session
+	Name      string
+	Iteration int // of the run, 0 for a base model
+	theta     policy.Theta
+}
+
+// IsRun reports whether path is the folder of a run.
+func IsRun(path string) bool {
+	_, err := os.Stat(filepath.Join(path, runFile))
+	return err == nil
+}
+
+// IsPretraining reports whether path is the folder of a pretraining that has made
+// its model.
+func IsPretraining(path string) bool {
+	info, err := os.Stat(filepath.Join(path, "model"))
+	return err == nil && info.IsDir() && IsRun(path)
+}
+
+// CheckModel loads the model called name and says what it is.
+func CheckModel(name string) (string, error) {
+	m, err := modelCalled(name)
+	if err != nil {
+		return "", err
+	}
+	s := m.Network.Shape()
+	return fmt.Sprintf("%s: %d parameters, pictures of %d×%d×%d", name, len(m.Weights.Data()), s.Channels, s.Height, s.Width), nil
+}
+
+// OpenRun opens the averaged weights of a fine-tuning run at an iteration, at the
+// latest one that was saved for step < 0, with sets applied to its recipe.
+func OpenRun(dir string, step int, sets []string) (*Target, error) {
+	c, err := config.Load(filepath.Join(dir, "config.toml"), sets)
+	if err != nil {
+		return nil, err
+	}
+	s, err := Open(c)
+	if err != nil {
+		return nil, err
+	}
+	t := &Target{Session: s, Name: filepath.Base(dir), theta: s.Model.Theta().Copy()}
+	if step == 0 {
+		t.theta = s.base
+		return t, nil
+	}
+	return t, setup(t.restore(dir, step))
+}
+
+// restore loads the averaged weights of a checkpoint.
+func (t *Target) restore(dir string, step int) error {
+	steps, err := checkpoints(dir)
+	if err != nil {
+		return err
+	}
+	if len(steps) == 0 {
+		return fmt.Errorf("%s has no checkpoint yet", dir)
+	}
+	if step < 0 {
+		step = steps[len(steps)-1]
+	}
+	checkpoint := filepath.Join(dir, checkpointDir(step))
+	if _, err := os.Stat(checkpoint); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s has no checkpoint of iteration %d; it has %v", dir, step, steps)
+	}
+	if err := verify(checkpoint); err != nil {
+		return err
+	}
+	t.Iteration = step
+	return loadTensors(filepath.Join(checkpoint, emaFile), trainedParameters(t.theta.Trained()), map[string][]float32{"": t.theta.Trainable()})
+}
+
+// OpenModel opens a model folder, the model/ of a pretraining, or the embedded
+// model of that name, for drawing pictures; c gives schedule and guidance.
+func OpenModel(name string, c *config.Config) (*Target, error) {
+	m, err := modelCalled(name)
+	if err != nil {
+		return nil, setup(err)
+	}
+	s := newSession(c, nil)
+	s.Model = m
+	s.base = m.Reference()
+	m.Guide(c.Train.Guidance)
+	s.encode = m.Text.Encode
+	return &Target{Session: s, Name: name, theta: m.Theta()}, nil
+}
+
+func modelCalled(name string) (*policy.Model, error) {
+	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+		folder, err := base.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: no such folder, and %w", name, err)
+		}
+		return loadModel(folder, name)
+	}
+	if IsPretraining(name) {
+		name = filepath.Join(name, "model")
+	}
+	return loadModel(os.DirFS(name), name)
+}
+
+// EvaluateModel opens a model for [Target.Evaluate] by the protocol of c.
+func EvaluateModel(name string, c *config.Config) (*Target, error) {
+	if _, err := os.Stat(name); err == nil {
+		if IsPretraining(name) {
+			name = filepath.Join(name, "model")
+		}
+		c.Model.Path = name
+	} else {
+		c.Task.World, c.Model.Path = name, ""
+	}
+	s, err := Open(c)
+	if err != nil {
+		return nil, err
+	}
+	return &Target{Session: s, Name: name, theta: s.base}, nil
+}
+
+// Draw draws n pictures of every prompt with the ODE in the given number of steps.
+// Equal seeds draw from equal noise.
+func (t *Target) Draw(ctx context.Context, prompts []string, n, steps int, seed int64) ([]task.Image, error) {
+	s := t.sampler(t.theta, nil)
+	s.seed = seed
+	list := make([]task.Prompt, len(prompts))
+	for i, text := range prompts {
+		list[i] = task.Prompt{ID: uint32(i), Text: text}
+	}
+	return s.Sample(ctx, list, n, eval.Mode{Name: "ode", Steps: steps})
+}
+
+// Evaluate runs the full protocol.
+func (t *Target) Evaluate(ctx context.Context, progress Progress) (eval.Evaluation, error) {
+	e, err := t.evaluator(progress)
+	if err != nil {
+		return eval.Evaluation{}, err
+	}
+	var from *sampler
+	if t.Iteration > 0 {
+		from = t.sampler(t.base, nil)
+	}
+	full, _, err := e.full(ctx, t.sampler(t.theta, from), t.Iteration)
+	return full, err
+}
+
+// Export writes the model to dir, which must not exist or be empty.
+func (t *Target) Export(dir string, format Format) error {
+	return t.write(dir, format, t.theta, t.Name)
+}
