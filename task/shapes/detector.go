@@ -39,7 +39,7 @@ const (
 
 // minFit is the least squared cosine with each class. A thin shape has more edge
 // for its area and so loses more by the same small fault. The limits admit an
-// outline that is half a pixel uneven, as a generator draws it, and so one lumpy
+// outline that a generator draws 0.3 pixels (root mean square) uneven, and so one lumpy
 // blob in twenty.
 var minFit = [numClasses]float64{circle: 0.91, square: 0.90, triangle: 0.85, cross: 0.83, ring: 0.77}
 
