@@ -30,7 +30,7 @@ func unaryCase(name string, f func(dst, x []float32)) bitCase {
 
 func binaryCase(name string, f func(dst, x, y []float32)) bitCase {
 	return bitCase{name, func(r *rand.Rand, rows, n int) [][]float32 {
-		x, y, dst := random(r, rows*n), random(r, rows*n), make([]float32, rows*n)
+		x, y, dst := random(r, rows*n), random(r, rows*n), newSlice(rows*n)
 		f(dst, x, y)
 		return [][]float32{dst}
 	}}
@@ -79,19 +79,19 @@ var bitCases = []bitCase{
 		return [][]float32{dh, dgate, dy}
 	}},
 	{"SoftmaxRows", func(r *rand.Rand, rows, n int) [][]float32 {
-		x := random(r, rows*(n+3))
+		x := random(r, rows*(n+3)-3)
 		SoftmaxRows(x, rows, n, n+3)
 		return [][]float32{x}
 	}},
 	{"LayerNorm", func(r *rand.Rand, rows, n int) [][]float32 {
-		x, y := random(r, rows*n), make([]float32, rows*n)
+		x, y := random(r, rows*n), newSlice(rows*n)
 		LayerNorm(y, x, random(r, n), random(r, n), rows, n, testEps)
 		LayerNorm(x, x, nil, nil, rows, n, testEps)
 		return [][]float32{x, y}
 	}},
 	{"LayerNormGrad", func(r *rand.Rand, rows, n int) [][]float32 {
 		x, dy, scale := random(r, rows*n), random(r, rows*n), random(r, n)
-		dx, dshift, dscale := make([]float32, rows*n), random(r, n), random(r, n)
+		dx, dshift, dscale := newSlice(rows*n), random(r, n), random(r, n)
 		LayerNormGrad(dx, dshift, dscale, x, scale, dy, rows, n, testEps)
 		LayerNormGrad(nil, nil, dscale, x, nil, dy, rows, n, testEps)
 		LayerNormGrad(nil, dshift, nil, x, nil, dy, rows, n, testEps)
@@ -99,13 +99,13 @@ var bitCases = []bitCase{
 		return [][]float32{dx, dshift, dscale, dy}
 	}},
 	{"RMSNorm", func(r *rand.Rand, rows, n int) [][]float32 {
-		x, y := random(r, rows*n), make([]float32, rows*n)
+		x, y := random(r, rows*n), newSlice(rows*n)
 		RMSNorm(y, x, random(r, n), rows, n, testEps)
 		RMSNorm(x, x, nil, rows, n, testEps)
 		return [][]float32{x, y}
 	}},
 	{"RMSNormGrad", func(r *rand.Rand, rows, n int) [][]float32 {
-		x, dy, w, dx, dw := random(r, rows*n), random(r, rows*n), random(r, n), make([]float32, rows*n), random(r, n)
+		x, dy, w, dx, dw := random(r, rows*n), random(r, rows*n), random(r, n), newSlice(rows*n), random(r, n)
 		RMSNormGrad(dx, dw, x, w, dy, rows, n, testEps)
 		RMSNormGrad(nil, dw, x, nil, dy, rows, n, testEps)
 		RMSNormGrad(dy, nil, x, nil, dy, rows, n, testEps)
@@ -113,14 +113,14 @@ var bitCases = []bitCase{
 	}},
 	{"AttentionHead", func(r *rand.Rand, rows, n int) [][]float32 {
 		const d, ld = 7, 24
-		q, o, p := random(r, max(rows, n)*ld), make([]float32, rows*9), make([]float32, rows*n)
+		q, o, p := random(r, max(rows, n)*ld), newSlice(rows*9), newSlice(rows*n)
 		AttentionHead(o, q, q[8:], q[16:], p, rows, n, d, 9, ld, 0.3)
 		return [][]float32{o, p}
 	}},
 	{"AttentionHeadGrad", func(r *rand.Rand, rows, n int) [][]float32 {
 		const d, ld = 7, 24
-		q, dq, do := random(r, max(rows, n)*ld), make([]float32, max(rows, n)*ld), random(r, rows*9)
-		AttentionHeadGrad(dq, dq[8:], dq[16:], q, q[8:], q[16:], do, make([]float32, 2*rows*n), rows, n, d, ld, ld, 9, 0.3)
+		q, dq, do := random(r, max(rows, n)*ld), newSlice(max(rows, n)*ld), random(r, rows*9)
+		AttentionHeadGrad(dq, dq[8:], dq[16:], q, q[8:], q[16:], do, newSlice(2*rows*n), rows, n, d, ld, ld, 9, 0.3)
 		return [][]float32{dq}
 	}},
 	{"reductions", func(r *rand.Rand, rows, n int) [][]float32 {

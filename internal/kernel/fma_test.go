@@ -31,6 +31,8 @@ func TestFMAIsExact(t *testing.T) {
 		checkFMA(t, float32(mid/float64(b)), b, c*0x1p-24)
 		checkFMA(t, 1+0x1p-12, 1+0x1p-12*float32(r.IntN(5)), c*0x1p-40)
 		checkFMA(t, a*0x1p-60, b*0x1p-60, c*0x1p-126)
+		// Just below a midpoint of two subnormal numbers.
+		checkFMA(t, (1+0x1p-23)*0x1p-75, (1-0x1p-23)*0x1p-75, float32(1<<22+r.IntN(1<<22))*0x1p-149)
 	}
 }
 

@@ -18,10 +18,13 @@ func levels(t *testing.T, f func(t *testing.T)) {
 	}
 }
 
+// newSlice makes the arguments of the functions under test.
+var newSlice = func(n int) []float32 { return make([]float32, n) }
+
 // random returns n numbers of very different sizes, so that a chain of sums in
 // another order has other bits.
 func random(r *rand.Rand, n int) []float32 {
-	x := make([]float32, n)
+	x := newSlice(n)
 	for i := range x {
 		x[i] = float32(r.NormFloat64() * math.Exp2(float64(r.IntN(8)-4)))
 	}
@@ -73,7 +76,7 @@ func checkGemm(t *testing.T, r *rand.Rand, s gemmCase, ta, tb, acc bool) {
 		ldb, rowsB = s.k+pad, s.n
 	}
 	a, b := random(r, max(0, rowsA*lda-pad)), random(r, max(0, rowsB*ldb-pad))
-	got := random(r, s.m*ldc)
+	got := random(r, max(0, s.m*ldc-pad))
 	want := append([]float32(nil), got...)
 	Gemm(ta, tb, s.m, s.n, s.k, a, lda, b, ldb, got, ldc, acc)
 	gemmNaive(ta, tb, s.m, s.n, s.k, a, lda, b, ldb, want, ldc, acc)
