@@ -2,12 +2,12 @@
 //
 //	a sign that says "K7QX"
 //
-// pictures of 3 × 16 × 48 with a word of three to five characters out of A-Z and
+// pictures of 3 × 12 × 44 with a word of three to five characters out of A-Z and
 // 0-9, and two independent readers.
 //
-// [World] renders words in five real TrueType faces (Go Regular, Go Bold, Go
-// Mono, Liberation Sans Bold, Liberation Serif Bold) and three sizes, anywhere
-// in the picture and in many colours. [Reader], made for the reward, matches the
+// [World] renders words in three real TrueType faces (Go Bold, Go Mono,
+// Liberation Serif Bold) and three sizes, anywhere in the picture and in many
+// colours. [Reader], made for the reward, matches the
 // very bitmaps that the renderer draws. [Judge], made for evaluation, cuts the
 // picture into characters and classifies their gradients: it shares no
 // measurement with the Reader, so that a policy which learns to please the one

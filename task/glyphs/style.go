@@ -5,12 +5,10 @@ import (
 	"image/draw"
 	"sync"
 
-	"codeberg.org/go-fonts/liberation/liberationsansbold"
 	"codeberg.org/go-fonts/liberation/liberationserifbold"
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/gofont/gobold"
 	"golang.org/x/image/font/gofont/gomono"
-	"golang.org/x/image/font/gofont/goregular"
 	"golang.org/x/image/font/opentype"
 	"golang.org/x/image/font/sfnt"
 	"golang.org/x/image/math/fixed"
@@ -20,19 +18,17 @@ import (
 const Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 // faces were chosen so that no two characters look alike, in one face or across
-// two: the zero is slashed in the Go faces and narrow in the bold Liberation
-// ones. Sans and mono zeros without a slash would equal some other face's O.
+// two: the zero is slashed in the Go faces and narrow in Liberation Serif. Sans
+// and mono zeros without a slash would equal some other face's O.
 var faces = [][]byte{
-	goregular.TTF,
 	gobold.TTF,
 	gomono.TTF,
-	liberationsansbold.TTF,
 	liberationserifbold.TTF,
 }
 
 // capHeights are the heights of a capital letter in pixels. They are whole
 // numbers, so that the horizontal strokes of flat letters meet the pixel grid.
-var capHeights = []int{8, 9, 11}
+var capHeights = []int{8, 9, 10}
 
 // faint is the coverage below which the border rows and columns of a glyph are
 // left out: the overshoot of round letters, invisible at these sizes.

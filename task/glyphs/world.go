@@ -11,11 +11,11 @@ import (
 // The shape of a picture.
 const (
 	channels = 3
-	height   = 16
-	width    = 48
+	height   = 12
+	width    = 44
 )
 
-const badShape = "glyphs: picture is not 3 × 16 × 48"
+const badShape = "glyphs: picture is not 3 × 12 × 44"
 
 // World is the text-rendering world. It is immutable and safe for concurrent
 // use.
@@ -80,13 +80,19 @@ func (wd *World) draw(word string, r *rand.Rand, img task.Image) {
 	paint(img, l, x, baseline, pickPair(r))
 }
 
-// pickLayout draws a style, uniformly among those in which chars fit.
+// pickLayout draws a style, uniformly among those in which chars fit. The
+// smallest style of the narrowest face has room for every word.
 func pickLayout(styles []style, chars []int, r *rand.Rand) layout {
-	for {
-		if l := newLayout(&styles[r.IntN(len(styles))], chars); l.fits() {
-			return l
+	var fitting []layout
+	for i := range styles {
+		if l := newLayout(&styles[i], chars); l.fits() {
+			fitting = append(fitting, l)
 		}
 	}
+	if len(fitting) == 0 {
+		panic("glyphs: a word fits in no style")
+	}
+	return fitting[r.IntN(len(fitting))]
 }
 
 // paint fills img with the ground and sets l with its left edge at column x.
