@@ -23,8 +23,8 @@ one run with --set; to change more, copy a recipe and edit it.`,
 		Example: `  finetune recipes ls
   finetune recipes cp glyphs my.toml && finetune train my.toml
   finetune recipes keys rollout`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: cobra.ArbitraryArgs,
+		RunE: helpOnly,
 	}
 	c.AddCommand(newRecipesList(), newRecipesShow(), newRecipesCopy(), newRecipesKeys())
 	return c

@@ -12,8 +12,8 @@ func newReward([]string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "reward",
 		Short: "List the kinds of rewards",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  cobra.ArbitraryArgs,
+		RunE:  helpOnly,
 	}
 	c.AddCommand(newRewardList())
 	return c

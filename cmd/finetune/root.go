@@ -118,8 +118,11 @@ all steps and an independent judge.`,
   finetune train shapes --set seed=2     # another recipe, one value changed
   finetune recipes ls                    # what there is
   finetune plan glyphs                   # what a run would cost`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		SilenceErrors:              true,
+		SuggestionsMinimumDistance: 2,
+		SilenceUsage:               true,
+		Args:                       cobra.ArbitraryArgs,
+		RunE:                       helpOnly,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -131,6 +134,18 @@ all steps and an independent judge.`,
 	}
 	mustKnowArgs(root)
 	return root
+}
+
+// helpOnly is the RunE of commands that only have subcommands.
+func helpOnly(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	hint := ""
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = fmt.Sprintf(" (did you mean %q?)", near[0])
+	}
+	return usage("unknown command %q for %q%s", args[0], cmd.CommandPath(), hint)
 }
 
 // mustKnowArgs makes wrong arguments of c and its subcommands usage errors.

@@ -15,8 +15,8 @@ func newRuns([]string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "runs",
 		Short: "List and show runs",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  cobra.ArbitraryArgs,
+		RunE:  helpOnly,
 	}
 	c.AddCommand(newRunsList(), newRunsShow())
 	return c
