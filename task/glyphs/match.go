@@ -4,7 +4,7 @@ package glyphs
 const (
 	// minFit is the least correlation of bitmap and picture within the ink box
 	// and one pixel around it.
-	minFit = 0.8
+	minFit = 0.7
 	// minGain and maxGain bound the strength of a character's ink relative to
 	// the ink of the whole picture.
 	minGain, maxGain = 0.55, 1.5
