@@ -2,8 +2,10 @@
 
     check_diffusers.py MODEL --inputs IN.safetensors --output OUT.safetensors
     check_diffusers.py MODEL --adapter ADAPTER --inputs IN.safetensors --output OUT.safetensors
+    check_diffusers.py MODEL --adapter ADAPTER --pipeline --inputs ... --output ...
 
-MODEL is a folder with transformer/ in it. IN holds hidden_states, encoder_hidden_states,
+MODEL is a folder with transformer/ in it. With --pipeline it is loaded as a whole pipeline, and the
+adapter by load_lora_weights instead of PEFT. IN holds hidden_states, encoder_hidden_states,
 pooled_projections and timestep; OUT holds output, which is compared with the Python model's, run in
 float64. A missing, unexpected or misshapen tensor in a folder is an error. Prints one JSON object and
 exits with 1 on such an error or when the largest difference exceeds --tolerance times the largest
@@ -16,7 +18,7 @@ import pathlib
 import sys
 
 import torch
-from diffusers import SD3Transformer2DModel
+from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file
 
@@ -24,7 +26,9 @@ from safetensors.torch import load_file
 def main():
     args = arguments()
     model, report = load_model(args.model)
-    if args.adapter:
+    if args.pipeline:
+        model = load_pipeline(args.model, args.adapter)
+    elif args.adapter:
         model, differences = load_adapter(model, args.adapter)
         report.update(differences)
     report["ok"] = not any(report.values())
@@ -41,6 +45,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model", type=pathlib.Path, help="folder with transformer/ in it")
     parser.add_argument("--adapter", type=pathlib.Path, help="PEFT folder to put on the model")
+    parser.add_argument("--pipeline", action="store_true", help="load MODEL as a pipeline")
     parser.add_argument("--inputs", type=pathlib.Path, required=True)
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--tolerance", type=float, default=1e-4)
@@ -64,6 +69,14 @@ def load_adapter(model, folder):
         "adapter_missing_keys": sorted(wanted - stored),
         "adapter_unexpected_keys": sorted(stored - wanted),
     }
+
+
+def load_pipeline(folder, adapter):
+    """The transformer of the pipeline, with the adapter if there is one."""
+    pipeline = StableDiffusion3Pipeline.from_pretrained(folder, local_files_only=True)
+    if adapter:
+        pipeline.load_lora_weights(adapter)
+    return pipeline.transformer
 
 
 @torch.no_grad()
