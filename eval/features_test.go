@@ -103,7 +103,7 @@ func collapse(share float64, imgs []task.Image) func(int, task.Image) {
 // TestDistanceGrowsWithDamage checks that each kind of damage raises the Fréchet
 // distance above that of fresh real pictures, more with more of it.
 func TestDistanceGrowsWithDamage(t *testing.T) {
-	const n = 300
+	const n = 200
 	ref := NewReference(scenes(n, 0))
 	fresh := scenes(n, n)
 	floor := ref.Floor(fresh)

@@ -180,3 +180,16 @@ func TestSummarizePanics(t *testing.T) {
 	}()
 	Summarize(exampleRows(), []task.Image{}, Options{})
 }
+
+func TestPercentiles(t *testing.T) {
+	x := make([]float64, 1001)
+	for i := range x {
+		x[i] = float64(i * 5 % 1001) // 0 to 1000, shuffled
+	}
+	if iv := percentiles(x); !near(iv[0], 25) || !near(iv[1], 975) {
+		t.Errorf("the central 95 %% of 0…1000 is %v", iv)
+	}
+	if iv := percentiles([]float64{3}); iv != [2]Number{3, 3} {
+		t.Errorf("interval of one value is %v", iv)
+	}
+}
