@@ -2,14 +2,15 @@ package glyphs
 
 import "strings"
 
-// spacing is the least number of empty columns between two ink boxes.
-const spacing = 1
+// pitch is the width of the cell that a character is set in. All faces are
+// monospaced, and their ink is at most this wide.
+const pitch = 8
 
 // margin is the least number of empty columns left and right of a word.
 const margin = 1
 
-// A layout is a word set in a style: the ink boxes of its characters, measured
-// from the left edge of the first one and from the baseline.
+// A layout is a word set in a style: the cells of its characters, measured
+// from the left edge of the first cell and from the baseline.
 type layout struct {
 	style  *style
 	chars  []int // indices in Alphabet
@@ -33,9 +34,8 @@ func indices(dst []int, word string) ([]int, bool) {
 
 // newLayout measures chars in s.
 func newLayout(s *style, chars []int) layout {
-	l := layout{style: s, chars: chars}
-	l.walk(func(g *glyph, x int) {
-		l.width = x + g.w
+	l := layout{style: s, chars: chars, width: pitch * len(chars)}
+	l.walk(func(g *glyph, _ int) {
 		l.ascent = max(l.ascent, g.top)
 		l.depth = max(l.depth, g.h-g.top)
 	})
@@ -47,19 +47,11 @@ func (l layout) fits() bool {
 	return l.width+2*margin <= width && l.ascent+l.depth <= height
 }
 
-// walk calls visit with each glyph and the left edge of its ink box. The pen
-// moves by whole pixels, and further than the face asks for where the ink boxes
-// would come closer than spacing.
+// walk calls visit with each glyph and the left edge of its ink box, which
+// stands in the middle of its cell.
 func (l layout) walk(visit func(g *glyph, x int)) {
-	pen, free := 0, 0 // free: first column that ink may use
 	for i, c := range l.chars {
 		g := &l.style.glyphs[c]
-		x := max(pen+g.left, free)
-		if i == 0 {
-			x = 0
-		}
-		visit(g, x)
-		pen = x - g.left + g.advance
-		free = x + g.w + spacing
+		visit(g, i*pitch+(pitch-g.w)/2)
 	}
 }

@@ -5,10 +5,10 @@ import (
 	"image/draw"
 	"sync"
 
-	"codeberg.org/go-fonts/liberation/liberationserifbold"
+	"codeberg.org/go-fonts/liberation/liberationmonobold"
 	"golang.org/x/image/font"
-	"golang.org/x/image/font/gofont/gobold"
 	"golang.org/x/image/font/gofont/gomono"
+	"golang.org/x/image/font/gofont/gomonobold"
 	"golang.org/x/image/font/opentype"
 	"golang.org/x/image/font/sfnt"
 	"golang.org/x/image/math/fixed"
@@ -17,18 +17,18 @@ import (
 // Alphabet lists the characters that a word is made of.
 const Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
-// faces were chosen so that no two characters look alike, in one face or across
-// two: the zero is slashed in the Go faces and narrow in Liberation Serif. Sans
-// and mono zeros without a slash would equal some other face's O.
+// faces are monospaced, in two families and two weights. They were chosen so that
+// no two characters look alike, in one face or across two: the zero is slashed in
+// Go Mono and dotted in Liberation Mono.
 var faces = [][]byte{
-	gobold.TTF,
 	gomono.TTF,
-	liberationserifbold.TTF,
+	gomonobold.TTF,
+	liberationmonobold.TTF,
 }
 
 // capHeights are the heights of a capital letter in pixels. They are whole
 // numbers, so that the horizontal strokes of flat letters meet the pixel grid.
-var capHeights = []int{8, 9, 10}
+var capHeights = []int{8, 9}
 
 // faint is the coverage below which the border rows and columns of a glyph are
 // left out: the overshoot of round letters, invisible at these sizes.
@@ -36,11 +36,9 @@ const faint = 0.12
 
 // A glyph is the bitmap of one character in one style.
 type glyph struct {
-	w, h    int       // ink box
-	left    int       // from the pen to the ink box, to the right
-	top     int       // from the baseline up to the first row of the ink box
-	advance int       // from this pen to the next one, before spacing
-	mask    []float32 // coverage, h rows of w
+	w, h int       // ink box
+	top  int       // from the baseline up to the first row of the ink box
+	mask []float32 // coverage, h rows of w
 }
 
 // A style is one face at one size; glyphs are in the order of [Alphabet].
@@ -98,7 +96,7 @@ func capRatio(f *sfnt.Font) float64 {
 // stem of B, D, E, … in one column and makes the bitmap independent of where in
 // a word the character stands.
 func newGlyph(face font.Face, r rune) glyph {
-	bounds, advance, ok := face.GlyphBounds(r)
+	bounds, _, ok := face.GlyphBounds(r)
 	if !ok {
 		panic("glyphs: embedded face lacks " + string(r))
 	}
@@ -110,9 +108,8 @@ func newGlyph(face font.Face, r rune) glyph {
 	box = inkBox(alpha)
 	g := glyph{
 		w: box.Dx(), h: box.Dy(),
-		left: box.Min.X, top: -box.Min.Y,
-		advance: advance.Round(),
-		mask:    make([]float32, 0, box.Dx()*box.Dy()),
+		top:  -box.Min.Y,
+		mask: make([]float32, 0, box.Dx()*box.Dy()),
 	}
 	for y := box.Min.Y; y < box.Max.Y; y++ {
 		for x := box.Min.X; x < box.Max.X; x++ {
