@@ -7,6 +7,7 @@ type planner struct {
 	root   map[Node]Node // the node whose memory a node lives in
 	uses   map[Node]int  // reads of a root's memory still to come
 	pinned map[Node]bool // never freed: inputs, constants, outputs
+	reuse  bool          // false: nothing is freed
 	free32 [][]float32
 	free64 [][]float64
 	bytes  int
@@ -70,7 +71,7 @@ func (p *planner) allocate(n Node, s Spec) *Buffer {
 func (p *planner) release(children []Node) {
 	for _, c := range children {
 		root := p.root[c]
-		if p.uses[root]--; p.uses[root] > 0 || p.pinned[root] {
+		if p.uses[root]--; p.uses[root] > 0 || p.pinned[root] || !p.reuse {
 			continue
 		}
 		b := p.buffer[root]

@@ -32,10 +32,15 @@ type step struct {
 // Compile returns the program that computes outputs. Inputs of the graph must
 // have unique names; those that no output needs are dropped, like every node.
 // It returns an error for a Gorgonia op that it does not know.
-func Compile(outputs ...Node) (*Program, error) {
+func Compile(outputs ...Node) (*Program, error) { return compile(true, outputs) }
+
+// compile is Compile; without reuse every node keeps a buffer of its own, for
+// tests.
+func compile(reuse bool, outputs []Node) (*Program, error) {
 	order := topological(outputs)
 	p := &Program{inputs: map[string]*Buffer{}}
 	plan := newPlanner(order, outputs)
+	plan.reuse = reuse
 	for _, n := range order {
 		switch {
 		case n.Op() == nil:
