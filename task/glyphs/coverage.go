@@ -20,11 +20,11 @@ type field struct {
 // fill estimates the colours of ground and ink and reports whether there is
 // any ink. Values are clamped as on a screen; NaN is black.
 //
-// The ground is the median of each channel: a word covers less than half of
-// the picture. The ink lies where the cubes of the distances from the ground
-// point to: noise is symmetric and cancels, a second colour is outvoted. What
-// is off the line from ground to ink is not coverage but still energy, so that
-// a motley of colours matches nothing.
+// The ground is the median of each channel over the frame of the picture, which
+// a word touches in a few places at most. The ink lies where the cubes of the
+// distances from the ground point to: noise is symmetric and cancels, a second
+// colour is outvoted. What is off the line from ground to ink is not coverage
+// but still energy, so that a motley of colours matches nothing.
 func (f *field) fill(img task.Image) bool {
 	const n = height * width
 	var diff [channels][n]float32
@@ -33,9 +33,7 @@ func (f *field) fill(img task.Image) bool {
 		for i, v := range img.Pix[c*n : (c+1)*n] {
 			diff[c][i] = screen(v)
 		}
-		scratch = diff[c]
-		slices.Sort(scratch[:])
-		ground := scratch[n/2]
+		ground := frameMedian(&diff[c])
 		for i := range diff[c] {
 			diff[c][i] -= ground
 		}
@@ -61,6 +59,20 @@ func (f *field) fill(img task.Image) bool {
 		f.energy[i] *= float32(gain * gain)
 	}
 	return true
+}
+
+// frameMedian returns the median of the first and last rows and columns of p.
+func frameMedian(p *[height * width]float32) float32 {
+	const sides = 2 * (height - 2)
+	var frame [2*width + sides]float32
+	copy(frame[:width], p[:width])
+	copy(frame[width:], p[(height-1)*width:])
+	rest := frame[2*width:]
+	for y := 1; y < height-1; y++ {
+		rest[2*y-2], rest[2*y-1] = p[y*width], p[(y+1)*width-1]
+	}
+	slices.Sort(frame[:])
+	return frame[len(frame)/2]
 }
 
 // screen returns v as a screen shows it.

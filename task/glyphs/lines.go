@@ -13,9 +13,10 @@ type line struct {
 	score    float32
 }
 
-// maxLines is how many hypotheses are matched, of about 20. Four keep the
-// right one and its neighbours in pictures with heavy noise.
-const maxLines = 4
+// maxLines is how many hypotheses are matched. In 4,000 random words the right
+// one came first in 99% of pictures and never after the fourth, with heavy noise
+// too; in words of J and Q alone, which reach below the line, the sixth.
+const maxLines = 6
 
 // likelyLines appends to dst the hypotheses whose rows hold the most ink and
 // few empty rows, best first.

@@ -44,23 +44,37 @@ func blend(img, other task.Image, share float32) {
 	}
 }
 
-// blobs returns a picture like img with random spots and bars in place of text.
+// blobs returns a picture like img with random bars and ellipses in place of
+// text: of one ink or of many greys, sharp or blurred.
 func blobs(img task.Image, r *rand.Rand) task.Image {
 	out := task.NewImage(img.C, img.H, img.W)
-	for range 4 + r.IntN(8) {
-		x0, y0 := r.IntN(img.W), r.IntN(img.H)
-		w, h := 1+r.IntN(9), 1+r.IntN(9)
-		v := r.Float32()*2 - 1
-		for y := y0; y < min(y0+h, img.H); y++ {
-			for x := x0; x < min(x0+w, img.W); x++ {
+	motley := r.IntN(2) == 0
+	for range 3 + r.IntN(8) {
+		ink := float32(1)
+		if motley {
+			ink = r.Float32()*2 - 1
+		}
+		cx, cy := r.Float64()*float64(img.W), r.Float64()*float64(img.H)
+		rx, ry := 0.5+6*r.Float64(), 0.5+6*r.Float64()
+		ellipse := r.IntN(2) == 0
+		for y := range img.H {
+			for x := range img.W {
+				dx, dy := (float64(x)-cx)/rx, (float64(y)-cy)/ry
+				if max(dx*dx, dy*dy) > 1 || ellipse && dx*dx+dy*dy > 1 {
+					continue
+				}
 				for c := range img.C {
-					out.Set(c, x, y, v)
+					out.Set(c, x, y, ink)
 				}
 			}
 		}
 	}
-	convolve(out, gauss(2*r.Float64()), gauss(2*r.Float64()))
-	addNoise(out, maxNoise*r.Float64(), r)
+	if r.IntN(2) == 0 {
+		convolve(out, gauss(2*r.Float64()), gauss(2*r.Float64()))
+	}
+	if r.IntN(2) == 0 {
+		addNoise(out, maxNoise*r.Float64(), r)
+	}
 	return out
 }
 

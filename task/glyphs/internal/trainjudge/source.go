@@ -43,7 +43,7 @@ func newSource(seed int64) *source {
 func (s *source) next(n int) []sample {
 	s.pending = s.pending[:0]
 	for len(s.pending) < n {
-		if s.rand.IntN(20) == 0 {
+		if s.rand.IntN(6) == 0 {
 			s.addJunk()
 		} else {
 			s.addWord()
