@@ -67,10 +67,16 @@ func (tr *Trainer) Step(ctx context.Context) (Stats, error) {
 	losses := make([]float64, n)
 	err := tr.team.Gradient(ctx, tr.grad, n, func(r *policy.Replica, partial []float32, i int) error {
 		lo, hi := i*s.MicroBatch, min((i+1)*s.MicroBatch, s.Batch)
-		batch := tr.draw(lo, hi)
-		out, err := r.Gradient(partial, policy.FlowMatching{}, batch)
+		sum := partial
+		if hi-lo < s.MicroBatch { // its mean is over fewer samples: weighed below
+			sum = make([]float32, len(partial))
+		}
+		out, err := r.Gradient(sum, policy.FlowMatching{}, tr.draw(lo, hi))
 		if err != nil {
 			return err
+		}
+		if hi-lo < s.MicroBatch {
+			kernel.Axpy(partial, float32(hi-lo)/float32(s.MicroBatch), sum)
 		}
 		losses[i] = out[0].F64[0] * float64(hi-lo) / float64(s.Batch)
 		return nil
@@ -78,7 +84,7 @@ func (tr *Trainer) Step(ctx context.Context) (Stats, error) {
 	if err != nil {
 		return Stats{}, fmt.Errorf("pretrain: step %d: %w", tr.step, err)
 	}
-	kernel.Scale(tr.grad, 1/float32(n), tr.grad)
+	kernel.Scale(tr.grad, float32(s.MicroBatch)/float32(s.Batch), tr.grad)
 	stats := Stats{Step: tr.step}
 	for _, l := range losses {
 		stats.Loss += l
