@@ -61,7 +61,9 @@ func (n Noise) step(r Request, i int) rng.Key {
 	return rng.Key{Seed: n.Seed, Purpose: n.Step, Iteration: n.Iteration, Prompt: r.Prompt, Sample: r.Sample, Step: uint32(i)}
 }
 
-// Sample draws one trajectory per request, in order.
+// Sample draws one trajectory per request, in order. It returns the first error of
+// a device, or the context's; trajectories are then incomplete. It panics if the
+// plan and the schedule differ in length.
 func (p *Pool) Sample(ctx context.Context, s Sampler, noise Noise, requests []Request) ([]Trajectory, error) {
 	if len(s.Plan.Noisy) != s.Schedule.Steps() {
 		panic(fmt.Sprintf("rollout: plan of %d steps for a schedule of %d", len(s.Plan.Noisy), s.Schedule.Steps()))
@@ -115,7 +117,7 @@ func (p *Pool) sampleChunk(ctx context.Context, d Device, s Sampler, noise Noise
 }
 
 // Integrate follows the ODE from noise and returns the pictures, in order, each
-// of D float32.
+// of D float32. It returns the first error of a device, or the context's.
 func (p *Pool) Integrate(ctx context.Context, solver sde.Solver, schedule sde.Schedule, noise Noise, requests []Request) ([][]float32, error) {
 	out := make([][]float32, len(requests))
 	err := p.each(ctx, len(requests), func(ctx context.Context, d Device, lo, hi int) error {
