@@ -86,10 +86,7 @@ func (tr *Trainer) gradient(ctx context.Context, records []record, transitions [
 	err := tr.team.Gradient(ctx, tr.grad, len(chunks), func(r *policy.Replica, partial []float32, i int) error {
 		b := tr.batch(chunks[i], transitions, weights, len(records))
 		if obj.kl {
-			reference := <-tr.references
-			err := reference.VelocityAt(b.reference, b.X, b.T, b.Cond)
-			tr.references <- reference
-			if err != nil {
+			if err := tr.refer(b); err != nil {
 				return err
 			}
 		}
@@ -103,6 +100,14 @@ func (tr *Trainer) gradient(ctx context.Context, records []record, transitions [
 	return terms, err
 }
 
+// refer fills in the reference velocities of b.
+func (tr *Trainer) refer(b *batch) error {
+	r := <-tr.references
+	defer func() { tr.references <- r }()
+	return r.VelocityAt(b.reference, b.X, b.T, b.Cond)
+}
+
+// describe fills terms with what the program put out for records.
 func describe(terms []Term, records []record, weights []float64, out []graph.Buffer, kl bool, clip float64) {
 	for i, r := range records {
 		t := Term{
