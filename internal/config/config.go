@@ -77,9 +77,9 @@ type Reward struct {
 	Offset float64 `toml:"offset" in:"[-1e12,1e12]"`
 	// Difference in score that counts as 1, in the reward's unit.
 	Scale float64 `toml:"scale" in:"(0,1e12]" why:"it divides the score"`
-	// "none" adds the scores as they are; "std" computes the advantage of this reward
-	// on its own, in units of its own spread, and adds the advantages.
-	Normalize string `toml:"normalize" oneof:"none std"`
+	// "none": scores are added as they are, after offset and scale. There is no other
+	// value: a scale that is measured on the batch would make scores depend on it.
+	Normalize string `toml:"normalize" oneof:"none"`
 	// The other keys of the table; nil if there are none.
 	Params map[string]any `toml:"*"`
 }

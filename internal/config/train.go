@@ -28,7 +28,7 @@ type Rollout struct {
 	// for a frozen prediction), "flow-sde" (Euler-Maruyama, as released with Flow-GRPO),
 	// "cps" (coefficients-preserving), "dance-sde" (DanceGRPO).
 	Dynamics string `toml:"dynamics" oneof:"precise flow-sde cps dance-sde"`
-	// Strength of the exploration, without unit: η of precise and cps, a of flow-sde.
+	// Strength of the exploration, without unit: η of precise and dance-sde, a of flow-sde and cps.
 	NoiseLevel float64 `toml:"noise_level" in:"(0,10]" why:"log-probabilities are undefined without noise"`
 	// Times of the steps: "uniform"; "shift" (static shift, more steps at high noise);
 	// "sd3" (shift applied twice, as in diffusers); "flux" (shift by picture size).
