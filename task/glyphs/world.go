@@ -66,7 +66,7 @@ func (wd *World) Render(p task.Prompt, key rng.Key, img task.Image) {
 	wd.draw(word, key.Rand(), img)
 }
 
-// draw sets word in a style that it fits in, somewhere in img, in colours of
+// draw sets word in a style that it fits in, near the middle of img, in colours of
 // the palette.
 func (wd *World) draw(word string, r *rand.Rand, img task.Image) {
 	if img.C != channels || img.H != height || img.W != width {
@@ -75,9 +75,19 @@ func (wd *World) draw(word string, r *rand.Rand, img task.Image) {
 	var buf [8]int
 	chars, _ := indices(buf[:0], word)
 	l := pickLayout(wd.styles, chars, r)
-	x := margin + r.IntN(width-2*margin-l.width+1)
+	x := place(l.width, r)
 	baseline := l.ascent + r.IntN(height-l.ascent-l.depth+1)
 	paint(img, l, x, baseline, pickPair(r))
+}
+
+// wander is how far a word may stand from the middle, in pixels.
+const wander = 2
+
+// place draws the left edge of a word of w pixels: near the middle, and at least
+// margin from the sides.
+func place(w int, r *rand.Rand) int {
+	x := (width-w)/2 - wander + r.IntN(2*wander+1)
+	return min(max(x, margin), width-margin-w)
 }
 
 // pickLayout draws a style, uniformly among those in which chars fit. The
