@@ -121,8 +121,8 @@ func readSamples(fsys fs.FS, r *Report) error {
 		for i, s := range set.Samples {
 			file := path.Join(path.Dir(name), s.File)
 			data, err := fs.ReadFile(fsys, file)
-			if err != nil {
-				return fmt.Errorf("eval: %w", err)
+			if err != nil { // %v: a picture that samples.json lists must be there
+				return fmt.Errorf("eval: reading %s: %v", name, err)
 			}
 			if _, err := png.DecodeConfig(bytes.NewReader(data)); err != nil {
 				return fmt.Errorf("eval: reading %s: %w", file, err)

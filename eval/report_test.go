@@ -86,6 +86,17 @@ func TestFromRunErrors(t *testing.T) {
 	}
 }
 
+// TestMissingPicture: a picture that samples.json lists and that is not there is
+// an error, not a report with fewer pictures.
+func TestMissingPicture(t *testing.T) {
+	folder := finishedRun()
+	lost := SampleDir(0) + "/prompt-00000-0.png"
+	delete(folder, lost)
+	if _, err := FromRun(folder); err == nil || !strings.Contains(err.Error(), lost) {
+		t.Errorf("error is %v, want one that names %s", err, lost)
+	}
+}
+
 // TestWarningsComeFirst checks that a hacked run says so above its result.
 func TestWarningsComeFirst(t *testing.T) {
 	r := Report{Run: RunInfo{Name: "hacked"}, Warnings: []Warning{{JudgeFalls, 40, "The judge fell."}},
