@@ -22,7 +22,11 @@ func NewEMA(theta Theta, decay float64) *EMA { return &EMA{Decay: decay, Average
 func (e *EMA) Update(theta Theta) float64 {
 	n := float64(e.Updates)
 	decay := min(e.Decay, (1+n)/(10+n))
-	kernel.EMA(e.Average.Trainable(), theta.Trainable(), float32(decay))
+	if decay == 0 { // a - (a - b) is not b in floating point
+		copy(e.Average.Trainable(), theta.Trainable())
+	} else {
+		kernel.EMA(e.Average.Trainable(), theta.Trainable(), float32(decay))
+	}
 	e.Updates++
 	return decay
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"flowgrpo/internal/graph"
 )
@@ -120,7 +119,7 @@ func (e *TextEncoder) tokenizePart(part string, quoted bool, add func(string, in
 		return
 	}
 	for _, w := range strings.Fields(strings.ToLower(part)) {
-		if _, ok := e.ids[w]; ok || utf8.RuneCountInString(w) == 1 {
+		if _, ok := e.ids[w]; ok {
 			add(w, 0)
 			continue
 		}
