@@ -84,6 +84,24 @@ func (s *Stats) record(results []reward.Result, groups []Group) {
 	}
 }
 
+// signals adds what the advantages say to s.
+func (s *Stats) signals(groups []Group, advantages [][]float64, signal []bool) {
+	samples := 0
+	for g, ok := range signal {
+		if !ok {
+			s.ZeroSignal++
+			continue
+		}
+		for i, a := range advantages[g] {
+			if groups[g].Valid[i] {
+				s.Advantage += math.Abs(a)
+				samples++
+			}
+		}
+	}
+	s.Advantage /= math.Max(1, float64(samples))
+}
+
 // A DriftError reports that the update sees other log-probabilities than the
 // rollout did on the first, on-policy pass: rollout and training disagree about
 // the state, the velocity or rounding, and every ratio is wrong.

@@ -112,7 +112,8 @@ func (tr *Trainer) Iterate(ctx context.Context) (Stats, error) {
 	for k := range transitions {
 		transitions[k] = sampler.Transition(k)
 	}
-	for i, records := range tr.slices(trajectories, advantages, signal, plan, &stats) {
+	stats.signals(groups, advantages, signal)
+	for i, records := range tr.slices(trajectories, groups, advantages, signal, plan) {
 		pass, err := tr.update(ctx, records, transitions, i == 0)
 		if err != nil {
 			return stats, tr.failed("update", err)
@@ -154,22 +155,14 @@ func (tr *Trainer) update(ctx context.Context, records []record, transitions []s
 }
 
 // slices deals the groups that carry a signal to the passes, in order, and returns
-// the records of each; a pass without a group is left out.
-func (tr *Trainer) slices(trajectories []rollout.Trajectory, advantages [][]float64, signal []bool, plan sde.Plan, stats *Stats) [][]record {
+// the records of their valid samples; a pass without a group is left out.
+func (tr *Trainer) slices(trajectories []rollout.Trajectory, groups []Group, advantages [][]float64, signal []bool, plan sde.Plan) [][]record {
 	var live []int
-	samples := 0
 	for g, ok := range signal {
-		if !ok {
-			stats.ZeroSignal++
-			continue
-		}
-		live = append(live, g)
-		for _, a := range advantages[g] {
-			stats.Advantage += math.Abs(a)
-			samples++
+		if ok {
+			live = append(live, g)
 		}
 	}
-	stats.Advantage /= math.Max(1, float64(samples))
 	var passes [][]record
 	for p := range tr.Passes {
 		lo, hi := p*len(live)/tr.Passes, (p+1)*len(live)/tr.Passes
@@ -177,7 +170,7 @@ func (tr *Trainer) slices(trajectories []rollout.Trajectory, advantages [][]floa
 		for _, k := range plan.Trained() {
 			for _, g := range live[lo:hi] {
 				for i, a := range advantages[g] {
-					if a != 0 {
+					if groups[g].Valid[i] {
 						records = append(records, record{&trajectories[g*tr.GroupSize+i], k, a})
 					}
 				}
