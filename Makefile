@@ -20,7 +20,7 @@ long: ## tests that take minutes, too
 
 vet: ## static checks
 	go vet ./...
-	gofmt -l .
+	test -z "$$(gofmt -l .)"
 
 fmt: ## format the sources
 	gofmt -w .
