@@ -48,7 +48,7 @@ func (b *Builder) Param(name string) graph.Node {
 // adapter if it has one.
 func (b *Builder) Linear(name string, x graph.Node) graph.Node {
 	y := graph.Linear(x, b.Param(name+".weight"), b.Param(name+".bias"))
-	if b.adapter == nil || !b.adapter.targets(name) {
+	if _, adapted := b.shapes[name+".lora_A.weight"]; !adapted {
 		return y
 	}
 	down := graph.Linear(x, b.Param(name+".lora_A.weight"), nil)

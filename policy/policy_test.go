@@ -279,7 +279,7 @@ func TestLoRA(t *testing.T) {
 	b := tinyBatch(m, 3)
 	want := velocityOf(t, m, m.Theta(), b)
 	base := slices.Clone(m.Weights.Data())
-	if err := m.AddLoRA(LoRA{Rank: 3, Alpha: 6, Targets: []string{"attn.to_q", "ff.net.0.proj", "norm1.linear", "proj_out"}}, 1); err != nil {
+	if err := m.AddLoRA(LoRA{Rank: 3, Alpha: 6, Targets: []string{"attn.to_q", "proj", "norm1.linear", "proj_out"}}, 1); err != nil {
 		t.Fatal(err)
 	}
 	if got := velocityOf(t, m, m.Theta(), b); !sameBits(got, want) {
@@ -304,8 +304,8 @@ func TestLoRA(t *testing.T) {
 	if !sameBits(base, m.Weights.Data()) {
 		t.Error("the base changed")
 	}
-	if n := len(m.Adapter.Parameters()); n != 2*(2+2+2+1) {
-		t.Errorf("%d adapter tensors, want two for each of 7 layers", n)
+	if n := len(m.Adapter.Parameters()); n != 2*(2+3+2+1) { // "proj" is also the convolution's name, which is left out
+		t.Errorf("%d adapter tensors, want two for each of 8 layers", n)
 	}
 	if err := tinyModel().AddLoRA(LoRA{Rank: 1, Targets: []string{"nothing"}}, 1); err == nil {
 		t.Error("an adapter without a layer is no error")
