@@ -5,13 +5,13 @@
 // pictures of 3 × 12 × 44 with a word of three to five characters out of A-Z and
 // 0-9, and two independent readers.
 //
-// [World] renders words in three real TrueType faces (Go Bold, Go Mono,
-// Liberation Serif Bold) and three sizes, anywhere in the picture and in many
-// colours. [Reader], made for the reward, matches the
-// very bitmaps that the renderer draws. [Judge], made for evaluation, cuts the
-// picture into characters and classifies their gradients: it shares no
-// measurement with the Reader, so that a policy which learns to please the one
-// does not please the other by the same trick.
+// [World] renders words in three real monospaced TrueType faces (Go Mono, Go Mono
+// Bold, Liberation Mono Bold) and two sizes, a little off the middle of the
+// picture and in many colours. [Reader], made for the reward, matches the very
+// bitmaps that the renderer draws. [Judge], made for evaluation, cuts the picture
+// into characters and classifies their gradients: it shares no measurement with
+// the Reader, so that a policy which learns to please the one does not please
+// the other by the same trick.
 //
 // # Names
 //

@@ -44,7 +44,6 @@ func (l *lattice) offer(state, x, w, char int, score float32) {
 // decode returns the word on the best path. Equal scores go to the arc offered
 // first.
 func (l *lattice) decode() string {
-
 	for x := 1; x <= width; x++ {
 		for s := range l.states { // leave column x-1 free
 			i := x*l.states + s
@@ -52,11 +51,12 @@ func (l *lattice) decode() string {
 		}
 		for _, a := range l.arcs[x] {
 			from := a.from*l.states + a.state
-			if top := l.best(a.from); l.nodes[top].score-switchPrice > l.nodes[from].score {
-				from = top
+			score := l.nodes[from].score
+			if top := l.best(a.from); l.nodes[top].score-switchPrice > score {
+				from, score = top, l.nodes[top].score-switchPrice
 			}
-			to := &l.nodes[x*l.states+a.state]
-			if score := l.nodes[from].score + a.score - charPrice; score > to.score {
+			score += a.score - charPrice
+			if to := &l.nodes[x*l.states+a.state]; score > to.score {
 				*to = node{score: score, last: a, prev: from}
 			}
 		}

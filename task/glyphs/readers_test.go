@@ -20,9 +20,10 @@ var readers = []struct {
 	{"judge", NewJudge()},
 }
 
-// TestReadDegraded holds the readers to accuracies on real renderings. The
-// limits are half a percent below what was measured on 10,000 of them, or 99.5%
-// and 99% where that is what a fair reward and a fair judge need.
+// TestReadDegraded holds the readers to accuracies on real renderings: 99.5%
+// and 99% where a fair reward and a fair judge must read, a little less where a
+// person begins to doubt, and next to nothing where nothing can be read. There
+// the judge may guess a character now and then.
 func TestReadDegraded(t *testing.T) {
 	none := func(task.Image, int) {}
 	noise := func(std float32) func(task.Image, int) {
@@ -125,7 +126,7 @@ func TestReadBlank(t *testing.T) {
 // about as many characters as a person would see there (an I, an O), far from
 // the three to five of a word.
 func TestReadSpots(t *testing.T) {
-	const n, limit = 150, 0.4
+	const n, limit = 150, 0.6
 	img := newPicture()
 	var total [2]int
 	for i := range n {

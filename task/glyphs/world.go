@@ -66,18 +66,35 @@ func (wd *World) Render(p task.Prompt, key rng.Key, img task.Image) {
 	wd.draw(word, key.Rand(), img)
 }
 
-// draw sets word in a style that it fits in, near the middle of img, in colours of
-// the palette.
+// Columns returns the columns [from, to) of the ink boxes of the characters that
+// Render draws for the same prompt and key. It panics like Render.
+func (wd *World) Columns(p task.Prompt, key rng.Key) [][2]int {
+	word, err := Word(p)
+	if err != nil {
+		panic(err.Error())
+	}
+	l, left, _ := wd.compose(word, key.Rand())
+	var list [][2]int
+	l.walk(func(g *glyph, x int) { list = append(list, [2]int{left + x, left + x + g.w}) })
+	return list
+}
+
+// draw sets word in img, in colours of the palette.
 func (wd *World) draw(word string, r *rand.Rand, img task.Image) {
 	if img.C != channels || img.H != height || img.W != width {
 		panic(badShape)
 	}
-	var buf [8]int
-	chars, _ := indices(buf[:0], word)
-	l := pickLayout(wd.styles, chars, r)
-	x := place(l.width, r)
-	baseline := l.ascent + r.IntN(height-l.ascent-l.depth+1)
+	l, x, baseline := wd.compose(word, r)
 	paint(img, l, x, baseline, pickPair(r))
+}
+
+// compose draws a style that word fits in, and its place near the middle: the
+// left edge and the baseline.
+func (wd *World) compose(word string, r *rand.Rand) (l layout, x, baseline int) {
+	chars, _ := indices(nil, word)
+	l = pickLayout(wd.styles, chars, r)
+	x = place(l.width, r)
+	return l, x, l.ascent + r.IntN(height-l.ascent-l.depth+1)
 }
 
 // wander is how far a word may stand from the middle, in pixels.

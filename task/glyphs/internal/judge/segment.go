@@ -1,6 +1,9 @@
 package judge
 
-import "image"
+import (
+	"image"
+	"slices"
+)
 
 // Thresholds of coverage.
 const (
@@ -11,13 +14,17 @@ const (
 // blank is the ink of a column below which it separates characters for sure.
 const blank = 0.25
 
-// MaxWidth is the greatest width of a piece that may be one character.
-const MaxWidth = 19
+// MaxWidth is the greatest width of a piece that may be one character: the
+// widest one and its blur.
+const MaxWidth = 12
 
 // Cuts returns the columns at which a character may begin or end, ascending
-// from 0 to p.W: the ends of blank runs and the local minima of the ink.
+// from 0 to p.W: the ends of blank runs, the local minima of the ink, and every
+// place between two columns full of ink, which may be the stems of characters
+// that touch.
 func Cuts(p Plane) []int {
 	ink := columnInk(p)
+	full := slices.Max(ink) / 2
 	at := func(x int) float32 {
 		if x < 0 || x >= p.W {
 			return 0
@@ -28,7 +35,8 @@ func Cuts(p Plane) []int {
 	for x := 1; x < p.W; x++ {
 		border := (at(x) < blank) != (at(x-1) < blank)
 		valley := at(x) >= blank && at(x) <= at(x-1) && at(x) <= at(x+1)
-		if border || valley {
+		stems := at(x) >= full && at(x-1) >= full
+		if border || valley || stems {
 			cuts = append(cuts, x)
 		}
 	}

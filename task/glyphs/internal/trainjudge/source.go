@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"image"
 	"math/rand/v2"
 	"strings"
@@ -58,13 +57,11 @@ func (s *source) next(n int) []sample {
 func (s *source) addWord() {
 	s.key.Sample++
 	p := s.world.Example(s.key, s.clean)
-	var meta struct{ Text string }
-	if err := json.Unmarshal(p.Metadata, &meta); err != nil {
+	s.world.Render(p, s.key, s.clean)
+	spans := s.world.Columns(p, s.key)
+	word, err := glyphs.Word(p)
+	if err != nil {
 		panic(err)
-	}
-	spans := inkSpans(s.clean)
-	if len(spans) != len(meta.Text) {
-		panic("trainjudge: characters of " + meta.Text + " are not apart")
 	}
 	picture := degrade(s.clean, s.rand)
 	if s.rand.IntN(4) == 0 {
@@ -78,10 +75,10 @@ func (s *source) addWord() {
 	}
 	var truth []image.Rectangle
 	for i, span := range spans {
-		slack := s.rand.IntN(2)
+		slack := spread(s.rand, spans, i)
 		box := judge.Box(plane, max(0, span[0]-slack), min(plane.W, span[1]+slack))
 		truth = append(truth, box)
-		s.add(plane, box, strings.IndexByte(judge.Alphabet, meta.Text[i]))
+		s.add(plane, box, strings.IndexByte(judge.Alphabet, word[i]))
 	}
 	s.addPieces(plane, 1, func(box image.Rectangle) bool { return !nearAny(box, truth) })
 }
@@ -130,27 +127,13 @@ func nearAny(box image.Rectangle, list []image.Rectangle) bool {
 	return false
 }
 
-func abs(v int) int { return max(v, -v) }
-
-// inkSpans returns the runs of columns of a clean picture that hold ink; the
-// first column never does.
-func inkSpans(img task.Image) [][2]int {
-	var spans [][2]int
-	open := false
-	for x := range img.W + 1 {
-		ink := false
-		for y := 0; x < img.W && y < img.H; y++ {
-			for c := range img.C {
-				ink = ink || img.At(c, x, y) != img.At(c, 0, img.H/2)
-			}
-		}
-		if ink && !open {
-			spans = append(spans, [2]int{x, x})
-		}
-		if open && !ink {
-			spans[len(spans)-1][1] = x
-		}
-		open = ink
+// spread returns by how many columns the box of character i may be looked for to
+// either side, 0 or 1, so that none of its neighbours comes in.
+func spread(r *rand.Rand, spans [][2]int, i int) int {
+	if i > 0 && spans[i-1][1] >= spans[i][0] || i+1 < len(spans) && spans[i+1][0] <= spans[i][1] {
+		return 0
 	}
-	return spans
+	return r.IntN(2)
 }
+
+func abs(v int) int { return max(v, -v) }
