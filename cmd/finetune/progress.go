@@ -52,8 +52,8 @@ func (quiet) Close() {}
 // plainEvery is the time between lines of a plain progress within a part.
 const plainEvery = 5 * time.Second
 
-// plain writes lines: one when a part ends or something is said, and one now and
-// then in between.
+// plain writes lines: one when something is said, and one now and then about the
+// innermost part.
 type plain struct {
 	w     io.Writer
 	mu    sync.Mutex
@@ -82,7 +82,7 @@ func (p *plain) Advance(done int, note string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	part := p.parts[len(p.parts)-1]
-	if time.Since(part.shown) < plainEvery && done < part.n {
+	if time.Since(part.shown) < plainEvery {
 		return
 	}
 	part.shown = time.Now()

@@ -33,7 +33,7 @@ func usage(format string, args ...any) error { return usageError{fmt.Errorf(form
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	ctx, release := onSignal(ctx, stderr)
 	defer release()
-	root := newRoot(args)
+	root := newRoot(append([]string{"finetune"}, args[1:]...))
 	root.SetArgs(args[1:])
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -107,6 +107,7 @@ func stopOf(ctx context.Context) context.Context {
 	return ctx
 }
 
+// newRoot returns the command tree; args is what runs note as their command.
 func newRoot(args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "finetune",

@@ -156,7 +156,7 @@ func (p *Problem) checkShape(s policy.Shape) error {
 }
 
 // referenceSize is the number of real pictures that quality is measured against.
-const referenceSize = 1024
+var referenceSize = 1024 // tests lower it
 
 // reference returns the real pictures of the task for shape s: renderings of the
 // held-out prompts in several styles each, or those of a folder. nil if the task

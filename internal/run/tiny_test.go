@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	fullResamples, courseResamples = 10, 4 // the bootstrap is tested in eval
+	fullResamples, courseResamples, referenceSize = 10, 4, 64 // they are tested in eval
 	os.Exit(m.Run())
 }
 

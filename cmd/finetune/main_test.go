@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"flowgrpo/internal/config"
+	"flowgrpo/internal/run"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"finetune": main})
+}
+
+// TestScripts runs the program as a user does. Further commands of the scripts:
+//
+//	exits CODE PROGRAM ARGS…   runs a program that must exit with CODE
+//	waitfor FILE               waits until a file exists
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "waitfor": waitFor,
+		},
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if e := (*exec.ExitError)(nil); errors.As(err, &e) {
+		got = e.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want || neg {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// patience bounds the wait for a file; it is long since a test machine can be busy.
+const patience = 5 * time.Minute
+
+func waitFor(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+	}
+	ts.Fatalf("%s does not come", args[0])
+}
+
+func TestExitCode(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		err    error
+		want   int
+	}{
+		{"success", nil, 0},
+		{"anything", io.ErrUnexpectedEOF, 1},
+		{"wrong arguments", usage("no"), 2},
+		{"wrong recipe", fmt.Errorf("x: %w", &config.Error{Message: "no"}), 2},
+		{"nothing that fits", &run.SetupError{Err: io.EOF}, 2},
+		{"the user's wish", fmt.Errorf("x: %w", run.ErrStopped), 130},
+		{"the user's wish where nothing is saved", context.Canceled, 130},
+	} {
+		if got := exitCode(tt.err); got != tt.want {
+			t.Errorf("%s: exit code %d, want %d", tt.reason, got, tt.want)
+		}
+	}
+}
+
+func TestFirstSentence(t *testing.T) {
+	for recipe, want := range map[string]string{
+		"# Text: with a colon.\n\nname = 1": "Text",
+		"# One line\n# and another. More.":  "One line and another",
+		"name = 1":                          "",
+	} {
+		if got := firstSentence(recipe); got != want {
+			t.Errorf("first sentence of %q is %q, want %q", recipe, got, want)
+		}
+	}
+}
