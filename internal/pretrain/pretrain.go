@@ -113,7 +113,7 @@ func (tr *Trainer) draw(lo, hi int) policy.Batch {
 		t := tr.time(at(key, rng.PretrainTime))
 		b.T[i] = float32(t)
 		for j, x0 := range img.Pix {
-			b.X[i*dim+j] = float32(1-t)*x0 + float32(t)*eps[j]
+			b.X[i*dim+j] = float32(float32(1-t)*x0) + float32(float32(t)*eps[j])
 			target[i*dim+j] = eps[j] - x0
 		}
 		caption := prompt.Text
