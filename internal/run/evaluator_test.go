@@ -1,0 +1,207 @@
+package run
+
+import (
+	"fmt"
+	"math"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"flowgrpo/eval"
+	"flowgrpo/grpo"
+	"flowgrpo/internal/config"
+	"flowgrpo/internal/optim"
+	"flowgrpo/task"
+)
+
+func TestDeal(t *testing.T) {
+	var prompts []task.Prompt
+	for i := range 30 {
+		p := task.Prompt{ID: uint32(i), Category: "common"}
+		if i >= 24 {
+			p.Category = "rare"
+		}
+		prompts = append(prompts, p)
+	}
+	dealt := deal(prompts)
+	seen, rare := map[uint32]bool{}, 0
+	for i, p := range dealt {
+		seen[p.ID] = true
+		if p.Category == "rare" {
+			rare++
+		}
+		if i == 11 && rare != 6 {
+			t.Errorf("%d rare prompts among the first 12, want all 6", rare)
+		}
+	}
+	if len(dealt) != 30 || len(seen) != 30 {
+		t.Errorf("%d prompts, %d different ones, want 30", len(dealt), len(seen))
+	}
+	if cmp.Equal(dealt[12:], prompts[6:24]) {
+		t.Error("prompts keep the order of their file")
+	}
+	if !cmp.Equal(dealt, deal(prompts)) {
+		t.Error("the order changes from call to call")
+	}
+}
+
+// The evaluations along the way are part of the full protocol: same samples, same
+// scores, wherever they come from.
+func TestCourseIsPartOfFull(t *testing.T) {
+	s := openTiny(t, "glyphs", tinyModel(t, "glyphs"), "eval.prompts=2", "eval.samples_per_prompt=2")
+	e, err := s.evaluator(Silent{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := s.sampler(s.base, nil)
+	full, part, err := e.full(t.Context(), base, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	course, err := e.course(t.Context(), base, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part.Modes[0].Seconds, course.Modes[0].Seconds = 0, 0
+	if diff := cmp.Diff(course, part); diff != "" {
+		t.Errorf("part of the full protocol differs from the course (-course +part):\n%s", diff)
+	}
+	var names []string
+	for _, m := range full.Modes {
+		names = append(names, fmt.Sprintf("%s %d", m.Mode.Name, m.Score.Samples))
+	}
+	if want := []string{"ode3 8", "sde3 4", "sde4 4"}; !cmp.Equal(names, want) {
+		t.Errorf("modes and sample counts are %q, want %q", names, want)
+	}
+}
+
+// divergence moves all trained weights and returns their model's divergence from s.base
+// per sample.
+func divergence(t *testing.T, s *Session, mode eval.Mode, move float32) (float64, bool) {
+	t.Helper()
+	theta := s.Model.Theta().Copy()
+	for i := range theta.Trainable() {
+		theta.Trainable()[i] += move
+	}
+	tuned := s.sampler(theta, s.sampler(s.base, nil))
+	if _, err := tuned.Sample(t.Context(), s.Problem.HeldOut[:3], 2, mode); err != nil {
+		t.Fatal(err)
+	}
+	return tuned.KL()
+}
+
+func TestDivergence(t *testing.T) {
+	s := openTiny(t, "glyphs", tinyModel(t, "glyphs"))
+	coarse := eval.Mode{Name: "sde4", Steps: 4, Stochastic: true}
+	if kl, known := divergence(t, s, coarse, 0); !known || kl != 0 {
+		t.Errorf("divergence of the base from itself is %v, %t, want exactly 0", kl, known)
+	}
+	small, _ := divergence(t, s, coarse, 1e-3)
+	large, _ := divergence(t, s, coarse, 2e-3)
+	// Divergence is quadratic in a small change; a tenth is room for what is not.
+	if ratio := large / small; math.Abs(ratio-4) > 0.4 {
+		t.Errorf("twice the change has %.2f times the divergence (%g and %g), want 4", ratio, small, large)
+	}
+	if _, known := divergence(t, s, eval.Mode{Name: "sde3", Steps: 3, Stochastic: true}, 1); known {
+		t.Error("a divergence is known where it was not measured")
+	}
+	if _, known := divergence(t, s, eval.Mode{Name: "ode3", Steps: 3}, 1); known {
+		t.Error("the ODE has a divergence")
+	}
+}
+
+func TestHeadline(t *testing.T) {
+	p := shapesProblem()
+	for _, tt := range []struct {
+		reason string
+		sets   []string
+		name   string
+		judged bool
+	}{
+		{"training mixes soft and strict, the result is strict", nil, "geneval", true},
+		{"another reward has no judge", []string{"reward.strict.weight=0", "reward.soft.weight=0", "reward.bright.kind=brightness"}, "total", false},
+	} {
+		c := load(t, "shapes", tt.sets...)
+		total, err := p.rewards(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		headline, judge, _ := p.headline(c, total)
+		if headline.Name() != tt.name || (judge != nil) != tt.judged {
+			t.Errorf("%s: headline %q, judge %v", tt.reason, headline.Name(), judge)
+		}
+	}
+}
+
+func TestMeasure(t *testing.T) {
+	e := math.Exp
+	stats := grpo.Stats{
+		Iteration: 4, Groups: 4, ZeroSignal: 1, Failed: 2, Samples: 12, Reward: grpo.Moments{Mean: 0.5, Std: 0.25, N: 10},
+		Parts: map[string]grpo.Moments{"text": {Mean: 0.5}},
+		Updates: []grpo.Pass{
+			{Loss: 0.25, EMA: 0.5, Update: optim.Update{Norm: 2, Clipped: true, LR: 1e-3}, Terms: []grpo.Term{
+				{Step: 0, KL: 1}, {Step: 2, KL: 3}}},
+			{Loss: 0.75, EMA: 0.6, Update: optim.Update{Norm: 4, LR: 2e-3}, Terms: []grpo.Term{
+				{Step: 0, KL: 1, LogRatio: 0.1, Clipped: 1}, {Step: 2, KL: 3, LogRatio: -0.3, Clipped: -1}}},
+			{Skipped: &grpo.NonFiniteError{}},
+		},
+	}
+	std := math.Abs(e(0.1)-e(-0.3)) / 2 // of two values
+	want := eval.Metrics{
+		"iteration": 5, "reward/mean": 0.5, "reward/std": 0.25, "reward/failed": 2, "reward/text/mean": 0.5,
+		"group/zero_signal": 0.25, "group/std_mean": 0, "advantage/abs_mean": 0,
+		"ratio/mean": eval.Number((2 + e(0.1) + e(-0.3)) / 4), "ratio/std": eval.Number(std), "ratio/max_abs_dlogp_first_pass": 0,
+		"clip/fraction": 0.5, "clip/fraction_high": 0.25, "clip/fraction_low": 0.25,
+		"kl/ref":      4, // two samples of two steps, 1 + 3 each
+		"loss/policy": 1.0 / 3, "grad/norm": 3, "grad/clipped": 0.5, "lr": 2e-3, "ema/decay": 0.6, "update/skipped": 1,
+		"step/0/kl": 1, "step/2/kl": 3, "step/0/ratio_std": 0, "step/2/ratio_std": 0,
+		"time/rollout": 0, "time/reward": 0, "time/update": 0,
+	}
+	const rounding = 1e-12
+	near := cmp.Comparer(func(a, b eval.Number) bool { return math.Abs(float64(a-b)) <= rounding })
+	if diff := cmp.Diff(want, measure(stats), near); diff != "" {
+		t.Errorf("figures differ (-want +got):\n%s", diff)
+	}
+}
+
+func TestModelCard(t *testing.T) {
+	number := eval.Outcome{Score: eval.Score{Reward: 0.5, Judge: eval.NaN(), Categories: map[string]eval.Number{"counting": 0.25}}}
+	c := config.Default()
+	card, err := modelCard(eval.RunInfo{Name: "r", Command: []string{"finetune", "train", "--set", "name=it's", ""}},
+		eval.Result{Task: "shapes", Base: number, Tuned: number, Warnings: []eval.Warning{{Name: "past-best", Message: "m"}}}, &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"    finetune train --set 'name=it'\\''s' ''\n", "| reward | 0.500 | 0.500 |", "| independent judge | – | – |",
+		"| counting | 0.250 | 0.250 |", "- **past-best**: m\n", "\n[rollout]\n",
+	} {
+		if !strings.Contains(string(card), want) {
+			t.Errorf("model card lacks %q:\n%s", want, card)
+		}
+	}
+}
+
+func TestListRuns(t *testing.T) {
+	parent := t.TempDir()
+	if runs, err := List(filepath.Join(parent, "none")); runs != nil || err != nil {
+		t.Errorf("runs of a folder that is not there: %v, %v", runs, err)
+	}
+	for name, info := range map[string]eval.RunInfo{
+		"a": {State: done}, "b": {State: running, PID: 1 << 30},
+	} {
+		f := folder{dir: filepath.Join(parent, name), info: info}
+		if _, err := createFolder(f.dir, info, "", &config.Config{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.state(info.State); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runs, err := List(parent)
+	if err != nil || len(runs) != 2 || runs[0].Info.State != done || runs[1].Info.State != "interrupted" {
+		t.Errorf("runs: %+v, %v", runs, err)
+	}
+}
