@@ -122,6 +122,21 @@ func TestReadBlank(t *testing.T) {
 	}
 }
 
+// TestReadBroken checks that one value that is no number costs one pixel, not
+// the word.
+func TestReadBroken(t *testing.T) {
+	wd, img := New(), newPicture()
+	for i, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), 1e30} {
+		want, _ := Word(wd.Example(key(i), img))
+		img.Set(i%channels, 0, 0, float32(v))
+		for _, r := range readers {
+			if got := r.Read(img); got != want {
+				t.Errorf("%s: read %q with a pixel of %g, want %q", r.name, got, v, want)
+			}
+		}
+	}
+}
+
 // TestReadSpots checks that ink alone is not text: a few bars and disks hold
 // about as many characters as a person would see there (an I, an O), far from
 // the three to five of a word.
