@@ -50,7 +50,7 @@ func TestDeal(t *testing.T) {
 // The evaluations along the way are part of the full protocol: same samples, same
 // scores, wherever they come from.
 func TestCourseIsPartOfFull(t *testing.T) {
-	s := openTiny(t, "glyphs", tinyModel(t, "glyphs"), "eval.prompts=2", "eval.samples_per_prompt=2")
+	s := openTiny(t, "glyphs", tinyModel(t, "glyphs"), "eval.prompts=2", "eval.samples_per_prompt=2", "eval.final_samples_per_prompt=3")
 	e, err := s.evaluator(Silent{})
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func TestCourseIsPartOfFull(t *testing.T) {
 	for _, m := range full.Modes {
 		names = append(names, fmt.Sprintf("%s %d", m.Mode.Name, m.Score.Samples))
 	}
-	if want := []string{"ode3 8", "sde3 4", "sde4 4"}; !cmp.Equal(names, want) {
+	if want := []string{"ode3 12", "sde3 4", "sde4 4"}; !cmp.Equal(names, want) {
 		t.Errorf("modes and sample counts are %q, want %q", names, want)
 	}
 }
