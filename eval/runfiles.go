@@ -24,7 +24,7 @@ type RunInfo struct {
 	Revision      string            `json:"revision"`
 	Seed          int64             `json:"seed"`
 	Iterations    int               `json:"iterations"`     // planned
-	BestIteration int               `json:"best_iteration"` // whose weights were kept
+	BestIteration int               `json:"best_iteration"` // with the highest held-out reward on the way; its checkpoint is kept
 	Command       []string          `json:"command"`        // program and arguments, as given
 	Started       time.Time         `json:"started,omitzero"`
 	Ended         time.Time         `json:"ended,omitzero"`
