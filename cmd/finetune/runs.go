@@ -109,5 +109,5 @@ func printRun(w io.Writer, s run.Summary) error {
 		return nil
 	}
 	fmt.Fprintln(w)
-	return eval.WriteMarkdown(w, *s.Result)
+	return printResult(w, *s.Result)
 }

@@ -156,11 +156,8 @@ func finished(cmd *cobra.Command, output outputFlags, dir string, result eval.Re
 	if err != nil {
 		return err
 	}
-	if err := eval.WriteMarkdown(cmd.ErrOrStderr(), result); err != nil {
+	if err := printResult(cmd.ErrOrStderr(), result); err != nil {
 		return err
-	}
-	for _, w := range result.Warnings {
-		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s\n", w.Name, w.Message)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "report: %s%creport.html\n", dir, os.PathSeparator)
 	if output.json {

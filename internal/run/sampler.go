@@ -64,7 +64,7 @@ func (s *sampler) Sample(ctx context.Context, prompts []task.Prompt, perPrompt i
 	add := func(pix []float32) {
 		images = append(images, task.Image{C: shape.Channels, H: shape.Height, W: shape.Width, Pix: pix})
 	}
-	s.kl, s.known = 0, s.base == nil && mode.Stochastic
+	s.kl, s.known = 0, s.base == nil && mode.Stochastic && mode.Steps == s.settings.Rollout.Steps
 	// One block after the other, so that progress is seen and trajectories are
 	// not all in memory at once; a picture does not depend on its block.
 	block := 4 * s.settings.Eval.Batch * len(s.devices)
