@@ -72,8 +72,11 @@ def load_adapter(model, folder):
 
 
 def load_pipeline(folder, adapter):
-    """The transformer of the pipeline, with the adapter if there is one."""
-    pipeline = StableDiffusion3Pipeline.from_pretrained(folder, local_files_only=True)
+    """The transformer of the pipeline, with the adapter if there is one. The parts it lacks are None."""
+    parts = ("vae", "text_encoder", "text_encoder_2", "text_encoder_3", "tokenizer", "tokenizer_2", "tokenizer_3")
+    pipeline = StableDiffusion3Pipeline.from_pretrained(
+        folder, local_files_only=True, **dict.fromkeys(parts)
+    )
     if adapter:
         pipeline.load_lora_weights(adapter)
     return pipeline.transformer

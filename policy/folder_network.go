@@ -154,8 +154,8 @@ func newMMDiTConfig(n MMDiT) mmditConfig {
 	return c
 }
 
-// index returns model_index.json. The text encoder is not listed: it has no class
-// in Python, and a pipeline without one loads there.
+// index returns model_index.json. The text encoder is not listed, as it has no class
+// in Python: diffusers loads the pipeline when told that the null parts are None.
 func index(pipeline, library, network string) map[string]any {
 	m := map[string]any{
 		"_class_name": pipeline, "_diffusers_version": diffusersVersion,
