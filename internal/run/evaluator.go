@@ -32,9 +32,8 @@ type evaluator struct {
 	progress  Progress
 }
 
-func (s *Session) evaluator(progress Progress) (*evaluator, error) {
-	ref, err := s.Problem.reference(s.Config, s.Model.Network.Shape())
-	return &evaluator{s, deal(s.Problem.HeldOut), ref, progress}, err
+func (s *Session) evaluator(progress Progress) *evaluator {
+	return &evaluator{s, deal(s.Problem.HeldOut), s.Problem.reference(s.Model.Network.Shape()), progress}
 }
 
 // deal orders prompts so that every prefix holds the categories evenly.

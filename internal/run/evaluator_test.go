@@ -51,10 +51,7 @@ func TestDeal(t *testing.T) {
 // scores, wherever they come from.
 func TestCourseIsPartOfFull(t *testing.T) {
 	s := openTiny(t, "glyphs", tinyModel(t, "glyphs"), "eval.prompts=2", "eval.samples_per_prompt=2", "eval.final_samples_per_prompt=3")
-	e, err := s.evaluator(Silent{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := s.evaluator(Silent{})
 	base := s.sampler(s.base, nil)
 	full, part, err := e.full(t.Context(), base, 0)
 	if err != nil {

@@ -174,11 +174,8 @@ func (r *pretrainRun) work(ctx context.Context, half bool) error {
 	}
 	r.trainer = pretrain.NewTrainer(r.Model, r.source, pretrainSettings(r.Config))
 	r.tuned = r.sampler(r.trainer.EMA.Average, nil)
-	var err error
-	if r.judge, err = r.evaluator(r.options.Progress); err != nil {
-		return err
-	}
-	err = r.steps(ctx)
+	r.judge = r.evaluator(r.options.Progress)
+	err := r.steps(ctx)
 	if err == nil || errors.Is(err, ErrStopped) {
 		return errors.Join(err, r.save(half))
 	}

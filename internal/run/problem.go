@@ -25,7 +25,7 @@ type Problem struct {
 	Train, HeldOut []task.Prompt
 
 	world task.World  // nil for prompts of the user's own
-	real  task.Source // pictures that were opened already; may be nil
+	real  task.Source // a folder of real pictures; may be nil
 	deps  reward.Deps
 	// measure is the world's own headline, in the unit of the judge; the kinds of
 	// reward that train towards it are in family. nil without a world.
@@ -155,37 +155,44 @@ func (p *Problem) checkShape(s policy.Shape) error {
 	return nil
 }
 
+// openImages opens the recipe's folder of real pictures, if it names one, for
+// pictures of shape s.
+func (p *Problem) openImages(c *config.Config, s policy.Shape) error {
+	if c.Task.Images == "" {
+		return nil
+	}
+	folder, err := imagefolder.Open(c.Task.Images, imagefolder.Options{C: s.Channels, H: s.Height, W: s.Width})
+	if err != nil {
+		return fmt.Errorf("task.images: %w", err)
+	}
+	p.real = folder.Split(task.Train)
+	return nil
+}
+
 // referenceSize is the number of real pictures that quality is measured against.
 var referenceSize = 1024 // tests lower it
 
 // reference returns the real pictures of the task for shape s: renderings of the
 // held-out prompts in several styles each, or those of a folder. nil if the task
 // has none.
-func (p *Problem) reference(c *config.Config, s policy.Shape) (*eval.Reference, error) {
+func (p *Problem) reference(s policy.Shape) *eval.Reference {
 	var draw func(i int, img task.Image)
 	switch {
 	case p.real != nil:
 		draw = func(i int, img task.Image) { p.real.Example(realKey(i, 0), img) }
-	case c.Task.Images != "":
-		folder, err := imagefolder.Open(c.Task.Images, imagefolder.Options{C: s.Channels, H: s.Height, W: s.Width})
-		if err != nil {
-			return nil, err
-		}
-		set := folder.Split(task.Train)
-		draw = func(i int, img task.Image) { set.Example(realKey(i, 0), img) }
 	case p.world != nil:
 		draw = func(i int, img task.Image) {
 			p.world.Render(p.HeldOut[i%len(p.HeldOut)], realKey(i%len(p.HeldOut), i/len(p.HeldOut)), img)
 		}
 	default:
-		return nil, nil
+		return nil
 	}
 	real := make([]task.Image, referenceSize)
 	for i := range real {
 		real[i] = task.NewImage(s.Channels, s.Height, s.Width)
 		draw(i, real[i])
 	}
-	return eval.NewReference(real), nil
+	return eval.NewReference(real)
 }
 
 // realKey addresses a real picture. It does not depend on the run's seed, so runs

@@ -76,6 +76,9 @@ func open(c *config.Config) (*Session, error) {
 	if err := problem.checkShape(s.Model.Network.Shape()); err != nil {
 		return nil, err
 	}
+	if err := problem.openImages(c, s.Model.Network.Shape()); err != nil {
+		return nil, err
+	}
 	if err := s.openRewards(); err != nil {
 		return nil, err
 	}

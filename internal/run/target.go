@@ -149,10 +149,7 @@ func (t *Target) Draw(ctx context.Context, prompts []string, n, steps int, seed 
 
 // Evaluate runs the full protocol.
 func (t *Target) Evaluate(ctx context.Context, progress Progress) (eval.Evaluation, error) {
-	e, err := t.evaluator(progress)
-	if err != nil {
-		return eval.Evaluation{}, err
-	}
+	e := t.evaluator(progress)
 	var from *sampler
 	if t.Iteration > 0 {
 		from = t.sampler(t.base, nil)

@@ -141,9 +141,8 @@ func (r *trainRun) prepare(restore func(*trainRun) error) error {
 	}
 	r.base = s.sampler(s.base, nil)
 	r.tuned = s.sampler(r.trainer.EMA.Average, r.base)
-	var err error
-	r.judge, err = s.evaluator(r.options.Progress)
-	return err
+	r.judge = s.evaluator(r.options.Progress)
+	return nil
 }
 
 // restore continues from the latest whole checkpoint.
