@@ -14,6 +14,7 @@ import (
 
 	"flowgrpo/policy"
 	"flowgrpo/reward"
+	"flowgrpo/rollout"
 	"flowgrpo/sde"
 )
 
@@ -230,4 +231,42 @@ type dead struct{}
 func (dead) Name() string { return "dead" }
 func (dead) Score(context.Context, []reward.Sample) ([]reward.Result, error) {
 	return nil, errDead
+}
+
+// Only groups with a signal are trained, and of these every sample that was scored:
+// one whose advantage is 0 still has its KL. Passes share the groups in order.
+func TestSlices(t *testing.T) {
+	t.Parallel()
+	o := fullRun()
+	o.workers, o.batch = 1, 5
+	tr := newTrainer(o)
+	nan := math.NaN()
+	groups := []Group{group(0, 1, 2, nan), group(1, 1, 1, 1), group(nan, nan, nan, 3), group(0, 0, 0, 1)}
+	advantages, signal := Advantages(groups, GroupStd, 0)
+	var stats Stats
+	stats.signals(groups, advantages, signal)
+	if stats.ZeroSignal != 2 {
+		t.Errorf("%d groups without signal, want 2", stats.ZeroSignal)
+	}
+	trajectories := make([]rollout.Trajectory, 16)
+	for i := range trajectories {
+		trajectories[i].Request.Sample = uint32(i)
+	}
+	plan := sde.Plan{Noisy: []bool{true, true, false}, Train: []bool{true, true, false}}
+	passes := tr.slices(trajectories, groups, advantages, signal, plan)
+	var got [][]string
+	for _, records := range passes {
+		var pass []string
+		for _, r := range records {
+			pass = append(pass, fmt.Sprintf("%d@%d", r.trajectory.Request.Sample, r.step))
+		}
+		got = append(got, pass)
+	}
+	want := [][]string{
+		{"0@0", "1@0", "2@0", "0@1", "1@1", "2@1"},
+		{"12@0", "13@0", "14@0", "15@0", "12@1", "13@1", "14@1", "15@1"},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("records (sample@step) of the passes:\n%s", d)
+	}
 }
