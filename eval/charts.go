@@ -9,7 +9,7 @@ import (
 func Charts(r Report) []Chart {
 	all := []Chart{
 		heldOut(r.Evaluations),
-		relativeQuality(r.Evaluations),
+		relativeQuality(r.Evaluations, r.limits()),
 		trainingReward(r.Metrics),
 		measured(r.Metrics, Chart{Title: "KL to the reference", Unit: "nats per sample", ZeroBased: true,
 			Note: "How far the policy has moved, on training samples."},
@@ -79,8 +79,7 @@ func scores(evals []Evaluation, name, interval string, value func(Score) Number)
 }
 
 // relativeQuality shows what a hacked reward would cost, in multiples of the base.
-func relativeQuality(evals []Evaluation) Chart {
-	l := DefaultLimits()
+func relativeQuality(evals []Evaluation, l Limits) Chart {
 	c := Chart{Title: "Quality against the base", Unit: "× base", Marks: []float64{l.Frechet, l.Diversity},
 		Note: fmt.Sprintf("Dashed: the limits. Fréchet distance should stay below %g, diversity above %g.", l.Frechet, l.Diversity)}
 	for _, s := range []Series{

@@ -34,12 +34,12 @@ func NewPoint(e Evaluation) Point {
 // Limits say how much is too much; all are shares, so that they fit rewards of
 // any unit.
 type Limits struct {
-	Rise      float64 // the reward has risen: by more than this share of its base value
-	JudgeFall float64 // tolerated fall of the judge, as a share of its highest value so far
-	JudgeLag  float64 // tolerated share of the reward's gain that the judge does not see (at least Rise of the base)
-	Frechet   float64 // tolerated Fréchet distance, in multiples of the base's
-	Diversity float64 // tolerated diversity, in multiples of the base's
-	Fall      float64 // tolerated fall of the reward from its best, as a share of it
+	Rise      float64 `json:"rise"`       // the reward has risen: by more than this share of its base value
+	JudgeFall float64 `json:"judge_fall"` // tolerated fall of the judge, as a share of its highest value so far
+	JudgeLag  float64 `json:"judge_lag"`  // tolerated share of the reward's gain that the judge does not see (at least Rise of the base)
+	Frechet   float64 `json:"frechet"`    // tolerated Fréchet distance, in multiples of the base's
+	Diversity float64 `json:"diversity"`  // tolerated diversity, in multiples of the base's
+	Fall      float64 `json:"fall"`       // tolerated fall of the reward from its best, as a share of it
 }
 
 // DefaultLimits are the thresholds that the project's own results are held to.

@@ -54,10 +54,15 @@ func (r *Report) complete() {
 	for _, e := range r.Evaluations {
 		history = append(history, NewPoint(e))
 	}
-	r.Warnings = Watch(history, DefaultLimits())
+	r.Warnings = Watch(history, r.limits())
 	base, last := r.Evaluations[0], r.Evaluations[len(r.Evaluations)-1]
 	r.Result = &Result{Task: r.Run.Task, Seconds: r.Run.Seconds, Base: NewOutcome(base), Tuned: NewOutcome(last),
-		Gain: Gains(base, last, Options{Resamples: 500}), Warnings: r.Warnings}
+		Gain: Gains(base, last, Options{Average: r.Run.Average, Resamples: 500}), Warnings: r.Warnings}
+}
+
+// limits returns what the run is held to.
+func (r *Report) limits() Limits {
+	return cmp.Or(r.Run.Limits, DefaultLimits())
 }
 
 func readJSON(fsys fs.FS, name string, into any) error {

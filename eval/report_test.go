@@ -2,9 +2,11 @@ package eval
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"io"
+	"maps"
 	"regexp"
 	"strings"
 	"testing"
@@ -65,6 +67,51 @@ func TestReportOfPart(t *testing.T) {
 		if missing == "result.json" && r.Result == nil {
 			t.Error("a run without result.json has no interim result")
 		}
+	}
+}
+
+// TestInterimJudgesAsTheRun: a run that has not ended is averaged and held to limits
+// as its run.json says, in warnings, gains, cards and charts.
+func TestInterimJudgesAsTheRun(t *testing.T) {
+	part := maps.Clone(finishedRun())
+	delete(part, "result.json")
+	strict := DefaultLimits()
+	strict.Frechet = 1e-3 // in multiples of the base's: no training can reach it
+	info, err := json.Marshal(RunInfo{Average: OverCategories, Limits: strict})
+	if err != nil {
+		t.Fatal(err)
+	}
+	part["run.json"] = &fstest.MapFile{Data: info}
+	r, err := FromRun(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Warnings) != 1 || r.Warnings[0].Name != FrechetRises {
+		t.Errorf("warnings %v, want %s alone", r.Warnings, FrechetRises)
+	}
+	base, last := r.Evaluations[0], r.Evaluations[len(r.Evaluations)-1]
+	want := Gains(base, last, Options{Average: OverCategories})["reward"].Mean
+	if got := r.Result.Gain["reward"].Mean; got != want || want == Gains(base, last, Options{})["reward"].Mean {
+		t.Errorf("gain %v, want %v, the mean over categories", got, want)
+	}
+	if marks := Charts(r)[1].Marks; marks[0] != strict.Frechet {
+		t.Errorf("the chart of quality marks %v, want %v", marks, strict.Frechet)
+	}
+	if c := newView(r).Cards[2]; c.Class != "bad" {
+		t.Errorf("the card %q is %q, want bad", c.Name, c.Class)
+	}
+}
+
+func TestAverageText(t *testing.T) {
+	for _, a := range []Average{OverSamples, OverCategories} {
+		var back Average
+		if text, err := a.MarshalText(); err != nil || back.UnmarshalText(text) != nil || back != a {
+			t.Errorf("average %d is written as %q and read as %d (%v)", a, text, back, err)
+		}
+	}
+	var a Average
+	if _, err := Average(7).MarshalText(); err == nil || a.UnmarshalText([]byte("median")) == nil {
+		t.Error("an average that does not exist is written or read")
 	}
 }
 

@@ -31,6 +31,8 @@ type RunInfo struct {
 	Seconds       float64           `json:"seconds"`               // of work, pauses excluded
 	Environment   map[string]string `json:"environment,omitempty"` // such as "go", "cpu", "os"
 	Error         string            `json:"error,omitempty"`       // why it failed
+	Average       Average           `json:"average"`               // of the headline reward
+	Limits        Limits            `json:"limits,omitzero"`       // of the monitor; zero: DefaultLimits
 }
 
 // A SampleSet is the file samples.json of one folder of pictures. The same prompts

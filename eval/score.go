@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -55,6 +56,26 @@ const (
 	// GenEval: a category with few prompts weighs as much as one with many.
 	OverCategories
 )
+
+var averageNames = []string{OverSamples: "samples", OverCategories: "categories"}
+
+// MarshalText returns "samples" or "categories", and an error for anything else.
+func (a Average) MarshalText() ([]byte, error) {
+	if a < 0 || int(a) >= len(averageNames) {
+		return nil, fmt.Errorf("eval: there is no average %d", int(a))
+	}
+	return []byte(averageNames[a]), nil
+}
+
+// UnmarshalText reads what MarshalText writes; anything else is an error.
+func (a *Average) UnmarshalText(text []byte) error {
+	i := slices.Index(averageNames, string(text))
+	if i < 0 {
+		return fmt.Errorf("eval: average %q is none of %q", text, averageNames)
+	}
+	*a = Average(i)
+	return nil
+}
 
 // Options are the choices of [Summarize].
 type Options struct {

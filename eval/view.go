@@ -71,7 +71,7 @@ func newView(r Report) view {
 		v.Title = "Fine-tuning run"
 	}
 	if res := r.Result; res != nil {
-		v.Cards, v.Modes, v.Categories = cards(res), modeRows(res), bars(res)
+		v.Cards, v.Modes, v.Categories = cards(res, r.limits()), modeRows(res), bars(res)
 		v.Judged = len(v.Warnings) == 0 && res.Tuned.Iteration > 0
 	}
 	for _, c := range Charts(r) {
@@ -152,40 +152,28 @@ type figure struct {
 	key, name, note string
 	value           func(Score) Number
 	relative        bool // compared as a multiple of the base
-	better          func(base, tuned float64) string
+	better          func(l Limits, base, tuned float64) string
 }
 
 func figures() []figure {
-	l := DefaultLimits()
-	up := func(base, tuned float64) string {
-		if tuned > base {
+	good := func(ok bool) string {
+		if ok {
 			return "good"
 		}
 		return "bad"
 	}
-	atMost := func(limit float64) func(float64, float64) string {
-		return func(base, tuned float64) string {
-			if tuned > limit*base {
-				return "bad"
-			}
-			return "good"
-		}
-	}
-	atLeast := func(base, tuned float64) string {
-		if tuned < l.Diversity*base {
-			return "bad"
-		}
-		return "good"
-	}
+	up := func(_ Limits, base, tuned float64) string { return good(tuned > base) }
+	near := func(l Limits, base, tuned float64) string { return good(!(tuned > l.Frechet*base)) }
+	varied := func(l Limits, base, tuned float64) string { return good(!(tuned < l.Diversity*base)) }
 	return []figure{
 		{"reward", "Reward", "held-out prompts", func(s Score) Number { return s.Reward }, false, up},
 		{"judge", "Independent judge", "never trained on", func(s Score) Number { return s.Judge }, false, up},
-		{"frechet", "Fréchet distance", "to real pictures; lower is better", func(s Score) Number { return s.Frechet }, true, atMost(l.Frechet)},
-		{"diversity", "Diversity", "among samples of a prompt", func(s Score) Number { return s.Diversity }, true, atLeast},
+		{"frechet", "Fréchet distance", "to real pictures; lower is better", func(s Score) Number { return s.Frechet }, true, near},
+		{"diversity", "Diversity", "among samples of a prompt", func(s Score) Number { return s.Diversity }, true, varied},
 	}
 }
 
-func cards(res *Result) []card {
+func cards(res *Result, l Limits) []card {
 	var out []card
 	for _, f := range figures() {
 		base, tuned := f.value(res.Base.Score), f.value(res.Tuned.Score)
@@ -193,7 +181,7 @@ func cards(res *Result) []card {
 			continue
 		}
 		c := card{Name: f.name, Note: f.note, Base: format(float64(base)), Tuned: format(float64(tuned)),
-			Class: f.better(float64(base), float64(tuned)),
+			Class: f.better(l, float64(base), float64(tuned)),
 			Plot:  dumbbell(base, res.Base.Interval(f.key), tuned, res.Tuned.Interval(f.key))}
 		if f.key == "frechet" && res.Floor > 0 {
 			c.Interval = "real pictures: " + format(float64(res.Floor))

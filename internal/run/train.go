@@ -75,6 +75,7 @@ func Resume(ctx context.Context, s *Session, o Options) (eval.Result, error) {
 	if f.info.State == done {
 		return eval.Result{}, setup(fmt.Errorf("%s has ended: there is nothing to resume", o.Dir))
 	}
+	f.info.Average, f.info.Limits = s.average, limits(s.Config.Monitor)
 	return newTrainRun(s, o, f).start(ctx, (*trainRun).restore)
 }
 

@@ -256,7 +256,7 @@ func (s stopAfter) Advance(done int, note string) {
 }
 
 func TestStopDuringEvaluation(t *testing.T) {
-	s := openTiny(t, "glyphs", tinyModel(t, "glyphs"))
+	s := openTiny(t, "glyphs", tinyModel(t, "glyphs"), "monitor.frechet=2")
 	dir := filepath.Join(t.TempDir(), "run")
 	stop, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -265,6 +265,8 @@ func TestStopDuringEvaluation(t *testing.T) {
 	}
 	if info := parse[eval.RunInfo](t, filepath.Join(dir, "run.json")); info.State != stopped {
 		t.Errorf("state is %q", info.State)
+	} else if info.Limits.Frechet != 2 || info.Limits != limits(s.Config.Monitor) {
+		t.Errorf("limits are %+v, want the recipe's", info.Limits)
 	}
 	result, err := Resume(t.Context(), s, Options{Dir: dir})
 	if err != nil || result.Tuned.Iteration != 2 {
