@@ -14,7 +14,7 @@ import (
 
 func main() {
 	out := flag.String("out", "weights.bin", "file to write")
-	steps := flag.Int("steps", 3000, "number of steps")
+	steps := flag.Int("steps", 5000, "number of steps")
 	batch := flag.Int("batch", 128, "examples per step")
 	rate := flag.Float64("rate", 3e-3, "learning rate at the start; it falls to 0 along a half cosine")
 	flag.Parse()

@@ -42,7 +42,7 @@ func newSource(seed int64) *source {
 func (s *source) next(n int) []sample {
 	s.pending = s.pending[:0]
 	for len(s.pending) < n {
-		if s.rand.IntN(6) == 0 {
+		if s.rand.IntN(4) == 0 {
 			s.addJunk()
 		} else {
 			s.addWord()
