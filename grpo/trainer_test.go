@@ -58,7 +58,9 @@ func loraRun() options {
 		panic(err)
 	}
 	scramble(o.model.Adapter, 8)
-	o.model.Guide(2)
+	if err := o.model.Guide(2); err != nil {
+		panic(err)
+	}
 	o.loss = Loss{
 		Ratio: Guard{}, Weight: BySensitivity{}, ClipRange: 1e-3, KLCoef: 0.1, KL: ExactKL{},
 		Spread: GlobalStd, AdvantageLimit: 1.5,

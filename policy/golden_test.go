@@ -293,7 +293,7 @@ func TestTimeFeatures(t *testing.T) {
 func TestVelocityIsBatchInvariant(t *testing.T) {
 	t.Parallel()
 	m := tinyModel()
-	m.Guide(2)
+	guide(t, m, 2)
 	s := m.Network.Shape()
 	r := m.NewReplica(m.Theta())
 	run := func(n, place int, x []float32, cond Condition) []float32 {

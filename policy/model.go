@@ -38,14 +38,23 @@ func (m *Model) AddLoRA(l LoRA, seed int64) error {
 	return nil
 }
 
+// errNoText is returned when a model without text encoder is to be guided.
+var errNoText = errors.New("policy: the model has no text encoder of this program's own, and guidance needs one for the empty prompt; " +
+	"use a guidance scale of 1, or a model folder that this program wrote")
+
 // Guide wraps the network with classifier-free guidance of the given scale; 1
-// leaves it alone. It needs the text encoder for the empty prompt.
-func (m *Model) Guide(scale float64) {
+// leaves it alone. It returns an error if the model has no text encoder, which
+// guidance needs for the empty prompt; the model is unchanged then.
+func (m *Model) Guide(scale float64) error {
 	if scale == 1 {
-		return
+		return nil
+	}
+	if m.Text == nil {
+		return errNoText
 	}
 	m.Network = &Guided{Network: m.Network, Scale: float32(scale)}
 	m.null = m.Text.Encode("")
+	return nil
 }
 
 // A Theta is one set of parameters to run a model with.

@@ -50,7 +50,7 @@ func TestNetworksOnTapeMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	noisy(guided.Adapter, 3)
-	guided.Guide(3)
+	guide(t, guided, 3)
 	mlp := NewModel(&MLP{Dim: 2, Hidden: 6, Layers: 2, PooledDim: 3}, nil, 1)
 	noisy(mlp.Weights, 4)
 	for name, m := range map[string]*Model{"mmdit": tinyModel(), "guided, with adapter": guided, "mlp": mlp} {
@@ -204,7 +204,7 @@ func TestGuidance(t *testing.T) {
 	t.Parallel()
 	const w = 2.5
 	plain, guided := tinyModel(), tinyModel()
-	guided.Guide(w)
+	guide(t, guided, w)
 	b, none := tinyBatch(plain, 2), tinyBatch(plain, 2)
 	null := plain.Text.Encode("")
 	none.Cond = []Condition{null, null}
@@ -233,8 +233,28 @@ func TestGuidance(t *testing.T) {
 	}
 
 	net := plain.Network
-	if plain.Guide(1); plain.Network != net {
+	if guide(t, plain, 1); plain.Network != net {
 		t.Error("scale 1 wrapped the network")
+	}
+}
+
+func guide(t *testing.T, m *Model, scale float64) {
+	t.Helper()
+	if err := m.Guide(scale); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A model without text encoder has no empty prompt to be guided by, and says so.
+func TestGuidanceNeedsText(t *testing.T) {
+	t.Parallel()
+	net := &MLP{Dim: 2, Hidden: 6, Layers: 2, PooledDim: 3}
+	m := NewModel(net, nil, 1)
+	if err := m.Guide(2); err != errNoText || m.Network != Network(net) {
+		t.Errorf("error %v, want %v, and an unchanged model", err, errNoText)
+	}
+	if err := m.Guide(1); err != nil {
+		t.Errorf("no guidance: %v", err)
 	}
 }
 

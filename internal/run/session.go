@@ -113,7 +113,9 @@ func (s *Session) prepare() error {
 		}
 	}
 	s.base = s.Model.Reference()
-	s.Model.Guide(t.Guidance)
+	if err := s.Model.Guide(t.Guidance); err != nil {
+		return fmt.Errorf("%s: train.guidance = %g: %w", s.Config.Path, t.Guidance, err)
+	}
 	s.encode = s.Model.Text.Encode
 	return nil
 }
@@ -142,7 +144,7 @@ func loadModel(folder fs.FS, name string) (*policy.Model, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if m.Text == nil {
-		return nil, fmt.Errorf("%s: the model has no text encoder that this program can run", name)
+		return nil, fmt.Errorf("%s: the folder has no text encoder that this program can run; use one that `finetune pretrain` or `finetune export` wrote", name)
 	}
 	return m, nil
 }

@@ -99,7 +99,9 @@ func OpenModel(name string, c *config.Config) (*Target, error) {
 	s := newSession(c, nil)
 	s.Model = m
 	s.base = m.Reference()
-	m.Guide(c.Train.Guidance)
+	if err := m.Guide(c.Train.Guidance); err != nil {
+		return nil, setup(fmt.Errorf("%s: train.guidance = %g: %w", name, c.Train.Guidance, err))
+	}
 	s.encode = m.Text.Encode
 	return &Target{Session: s, Name: name, theta: m.Theta()}, nil
 }
