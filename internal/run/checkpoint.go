@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,7 +48,8 @@ type manifestEntry struct {
 func checkpointDir(iteration int) string { return fmt.Sprintf("checkpoints/step-%06d", iteration) }
 
 // saveCheckpoint writes a checkpoint to dir, whole or not at all: into a temporary
-// folder beside it, which is renamed once the manifest is on the disk.
+// folder beside it, which takes its place once the manifest is on the disk. A run
+// that repeats an iteration has a checkpoint there, which is lost only then.
 func saveCheckpoint(dir string, tr *grpo.Trainer, state checkpointState) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
@@ -63,6 +62,14 @@ func saveCheckpoint(dir string, tr *grpo.Trainer, state checkpointState) error {
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return err
 	}
+	if err := writeCheckpoint(tmp, tr, state); err != nil {
+		return err
+	}
+	return replaceDir(tmp, dir)
+}
+
+// writeCheckpoint writes the files of a checkpoint to dir, the manifest last.
+func writeCheckpoint(dir string, tr *grpo.Trainer, state checkpointState) error {
 	theta := tr.Model.Theta()
 	params := trainedParameters(theta.Trained())
 	for _, f := range []struct {
@@ -73,40 +80,18 @@ func saveCheckpoint(dir string, tr *grpo.Trainer, state checkpointState) error {
 		{emaFile, tensors(params, "", tr.EMA.Average.Trainable())},
 		{optimizerFile, append(tensors(params, "m.", tr.Adam.M), tensors(params, "v.", tr.Adam.V)...)},
 	} {
-		if err := safetensors.Write(filepath.Join(tmp, f.name), f.tensors, nil); err != nil {
+		if err := safetensors.Write(filepath.Join(dir, f.name), f.tensors, nil); err != nil {
 			return err
 		}
 	}
-	if err := writeJSON(filepath.Join(tmp, stateFile), state); err != nil {
+	if err := writeJSON(filepath.Join(dir, stateFile), state); err != nil {
 		return err
 	}
-	m, err := listFiles(tmp)
+	m, err := listFiles(dir)
 	if err != nil {
 		return err
 	}
-	if err := writeJSON(filepath.Join(tmp, manifestFile), m); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(dir); err != nil { // of a run that repeats an iteration
-		return err
-	}
-	if err := os.Rename(tmp, dir); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(dir))
-}
-
-// syncDir makes a rename in dir durable, where folders can be synced.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrInvalid) {
-		return err
-	}
-	return nil
+	return writeJSON(filepath.Join(dir, manifestFile), m)
 }
 
 // trainedParameters returns the parameters that Theta.Trainable holds, in order.

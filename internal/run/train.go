@@ -148,6 +148,9 @@ func (r *trainRun) prepare(restore func(*trainRun) error) error {
 
 // restore continues from the latest whole checkpoint.
 func (r *trainRun) restore() error {
+	if err := putBack(r.folder.path("checkpoints")); err != nil {
+		return err
+	}
 	steps, err := checkpoints(r.folder.dir)
 	if err != nil {
 		return err
