@@ -15,8 +15,7 @@ import (
 //
 // which puts rewards of different units on one scale. The normalisation is
 // fixed and not measured on the batch, so that a sample's score never depends
-// on its neighbours; to normalise by group statistics, give the raw scores
-// ([RawScores]) to an advantage of their own.
+// on its neighbours.
 type Term struct {
 	Reward Reward
 	Weight float64 // 0 = log it only; may be negative
@@ -126,19 +125,4 @@ func (w *Weighted) sum(i int, scores [][]Result) (Result, error) {
 		return out, &Failure{Reason: PartFailed, Err: errors.Join(failed...)}
 	}
 	return out, nil
-}
-
-// RawScores returns part name of every result, NaN where the sample failed or
-// has no such part. With the name of a term of [Weighted] it is that reward's
-// raw score, from which an advantage per reward can be made (GDPO).
-func RawScores(results []Result, name string) []float64 {
-	out := make([]float64, len(results))
-	for i, r := range results {
-		v, ok := r.Parts[name]
-		if !ok || r.Err != nil {
-			v = math.NaN()
-		}
-		out[i] = v
-	}
-	return out
 }

@@ -116,18 +116,3 @@ func TestWeightedErrors(t *testing.T) {
 		}
 	}
 }
-
-func TestRawScores(t *testing.T) {
-	t.Parallel()
-	w := mustWeighted(t, Term{Reward: constant{"a", 3}, Weight: 2}, Term{Reward: picky{"p"}, Weight: 1})
-	got, err := w.Score(t.Context(), batchOf(3))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if raw := RawScores(got, "a"); raw[0] != 3 || !math.IsNaN(raw[1]) || raw[2] != 3 {
-		t.Errorf("raw scores of a: %v, want 3, NaN (the sum failed), 3", raw)
-	}
-	if raw := RawScores(got, "nobody"); !math.IsNaN(raw[0]) {
-		t.Errorf("raw scores of an unknown term: %v, want NaN", raw)
-	}
-}

@@ -64,8 +64,9 @@ type Task struct {
 }
 
 // Reward is one judge of finished pictures, as the table [reward.NAME]; NAME is
-// what it is logged as. The total is Σ weight·(score-offset)/scale. Keys that are
-// not listed here are parameters of the kind.
+// what it is logged as. The total is Σ weight·(score-offset)/scale; offset and scale
+// are never measured on the batch, or a sample's score would depend on its neighbours.
+// Keys that are not listed here are parameters of the kind.
 type Reward struct {
 	// Kind of reward: "text", "text-released", "geneval", "geneval-soft",
 	// "jpeg-incompressibility", "jpeg-compressibility", "jpeg-compressibility-ddpo",
@@ -77,9 +78,6 @@ type Reward struct {
 	Offset float64 `toml:"offset" in:"[-1e12,1e12]"`
 	// Difference in score that counts as 1, in the reward's unit.
 	Scale float64 `toml:"scale" in:"(0,1e12]" why:"it divides the score"`
-	// "none": scores are added as they are, after offset and scale. There is no other
-	// value: a scale that is measured on the batch would make scores depend on it.
-	Normalize string `toml:"normalize" oneof:"none"`
 	// The other keys of the table; nil if there are none.
 	Params map[string]any `toml:"*"`
 }

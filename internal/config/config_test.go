@@ -185,8 +185,8 @@ func TestValues(t *testing.T) {
 	want.Rollout.Window, want.Rollout.WindowSteps = "fixed", []int{0, 3}
 	want.GRPO.KLCoef, want.Network.QKNorm = 0.04, ""
 	want.Reward = map[string]Reward{
-		"a": {Kind: "text", Weight: 2, Scale: 1, Normalize: "none"},
-		"b": {Kind: "remote", Weight: 1, Scale: 1, Normalize: "none", Params: map[string]any{
+		"a": {Kind: "text", Weight: 2, Scale: 1},
+		"b": {Kind: "remote", Weight: 1, Scale: 1, Params: map[string]any{
 			"url": "http://x", "sizes": []any{int64(1), 2.5, "a"}, "nested": map[string]any{"deep": map[string]any{"er": true}},
 		}},
 	}
@@ -371,7 +371,7 @@ func TestEncode(t *testing.T) {
 	c.Model.Path = "a\"b\\c\n\x7fé"
 	c.Optimizer.LR = 1e-10
 	c.Rollout.WindowSteps, c.Rollout.Window = []int{1, 2}, "fixed"
-	c.Reward = map[string]Reward{"a": {Kind: "text", Weight: 1, Scale: 1, Normalize: "none", Params: map[string]any{"k y": map[string]any{"z": 1e20}}}}
+	c.Reward = map[string]Reward{"a": {Kind: "text", Weight: 1, Scale: 1, Params: map[string]any{"k y": map[string]any{"z": 1e20}}}}
 	text, err := Encode(&c)
 	if err != nil {
 		t.Fatal(err)

@@ -41,4 +41,4 @@ func Default() Config {
 	}
 }
 
-func defaultReward() Reward { return Reward{Weight: 1, Scale: 1, Normalize: "none"} }
+func defaultReward() Reward { return Reward{Weight: 1, Scale: 1} }

@@ -29,23 +29,22 @@ func TestEveryWordIsWired(t *testing.T) {
 		}
 	}
 	wired := map[string]func(string){
-		"task.world":            func(string) {}, // TestEveryRecipe opens each
-		"train.mode":            func(string) {},
-		"rollout.dynamics":      rollout(func(r *config.Rollout, w string) { r.Dynamics = w }),
-		"rollout.schedule":      rollout(func(r *config.Rollout, w string) { r.Schedule = w }),
-		"rollout.window":        rollout(func(r *config.Rollout, w string) { r.Window = w }),
-		"grpo.ratio":            func(w string) { ratio(w) },
-		"grpo.step_weight":      func(w string) { stepWeight(w) },
-		"grpo.kl":               func(w string) { klForm(w) },
-		"grpo.advantage_std":    func(w string) { spread(w) },
-		"optimizer.schedule":    func(w string) { rate(w, 1, 10, 0.1).Factor(3) },
-		"pretrain.schedule":     func(w string) { rate(w, 1, 10, 0.1).Factor(3) },
-		"eval.solver":           func(w string) { solver(w) },
-		"pretrain.crop":         func(w string) { crop(w) },
-		"monitor.action":        func(string) {}, // compared in watch
-		"network.kind":          func(string) {}, // TestNetworkKind
-		"network.qk_norm":       func(string) {}, // passed on
-		"reward.NAME.normalize": func(string) {}, // checked by config
+		"task.world":         func(string) {}, // TestEveryRecipe opens each
+		"train.mode":         func(string) {},
+		"rollout.dynamics":   rollout(func(r *config.Rollout, w string) { r.Dynamics = w }),
+		"rollout.schedule":   rollout(func(r *config.Rollout, w string) { r.Schedule = w }),
+		"rollout.window":     rollout(func(r *config.Rollout, w string) { r.Window = w }),
+		"grpo.ratio":         func(w string) { ratio(w) },
+		"grpo.step_weight":   func(w string) { stepWeight(w) },
+		"grpo.kl":            func(w string) { klForm(w) },
+		"grpo.advantage_std": func(w string) { spread(w) },
+		"optimizer.schedule": func(w string) { rate(w, 1, 10, 0.1).Factor(3) },
+		"pretrain.schedule":  func(w string) { rate(w, 1, 10, 0.1).Factor(3) },
+		"eval.solver":        func(w string) { solver(w) },
+		"pretrain.crop":      func(w string) { crop(w) },
+		"monitor.action":     func(string) {}, // compared in watch
+		"network.kind":       func(string) {}, // TestNetworkKind
+		"network.qk_norm":    func(string) {}, // passed on
 	}
 	word := regexp.MustCompile(`"([^"]*)"`)
 	for _, k := range config.Keys() {
