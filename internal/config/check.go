@@ -124,7 +124,7 @@ func (k *checker) grpo(c *Config) {
 	g := c.GRPO
 	k.require(g.Passes <= c.Rollout.Groups, "grpo.passes|rollout.groups",
 		"grpo.passes must be <= rollout.groups = %d (each pass needs a group), found %d", c.Rollout.Groups, g.Passes)
-	k.require(g.KL == "exact" || c.Rollout.Dynamics == "flow-sde", "grpo.kl",
+	k.require(g.KL != "flow-grpo" || c.Rollout.Dynamics == "flow-sde", "grpo.kl",
 		`grpo.kl = "flow-grpo" is defined for rollout.dynamics = "flow-sde" only, found %q`, c.Rollout.Dynamics)
 }
 
@@ -163,7 +163,7 @@ func (k *checker) network(c *Config) {
 		k.require(l < n.NumLayers, key+"|network.num_layers", "%s must be between 0 and %d (num_layers - 1), found %d", key, n.NumLayers-1, l)
 		k.require(i == 0 || l > n.DualAttentionLayers[i-1], key, "%s must increase, found %v", key, n.DualAttentionLayers)
 	}
-	if n.Kind != "sd3" || p.Images == "" {
+	if p.Images == "" {
 		return
 	}
 	k.require(p.Height%n.PatchSize == 0 && p.Width%n.PatchSize == 0, "network.patch_size|pretrain.width|pretrain.height",

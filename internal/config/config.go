@@ -7,7 +7,7 @@
 //
 // The types below are the documentation of the recipe language: the comment of a
 // field is what [Keys] returns. A tag `in` is an interval, `oneof` a list of words,
-// `why` the reason of a bound.
+// `why` the reason of either.
 package config
 
 // A Config is a recipe with all values, defaults included. It is not changed

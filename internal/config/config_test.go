@@ -91,6 +91,7 @@ func TestBad(t *testing.T) {
 		{"score without reward", "[pretrain]\nstop_at = 0.6", `r.toml:2:11: pretrain.stop_at needs a reward to measure: add a table [reward.NAME]`},
 		{"pretraining on prompts", "[task]\nworld = \"prompts\"\n[pretrain]\nsteps = 10", `r.toml:4:9: pretraining with task.world = "prompts" needs pretrain.images, a folder of pictures with captions`},
 		{"patch", "[pretrain]\nimages = \"d\"\nheight = 16\nwidth = 18\nchannels = 3", `r.toml:4:9: network.patch_size must divide the picture's 16×18 pixels, found 4`},
+		{"a network that draws no pictures", "[network]\nkind = \"mlp\"", `r.toml:2:8: network.kind must be "sd3" (no other network draws pictures), found "mlp"`},
 		{"dual layers", "[network]\ndual_attention_layers = [0, 4]", `r.toml:2:25: network.dual_attention_layers must be between 0 and 3 (num_layers - 1), found 4`},
 		{"syntax", "[train\nmode = 3", `r.toml:1:7: expected '.' or ']' to end table name, but got '\n' instead`},
 		{"no value", "seed = \n", `r.toml:1:8: expected value but found '\n' instead`},

@@ -113,7 +113,7 @@ func (d *decoder) scalar(path string, f field, x any, v reflect.Value) {
 	case reflect.String:
 		if s, ok := x.(string); ok {
 			if f.oneof != nil && !slices.Contains(f.oneof, s) {
-				d.fail(path, "%s must be %s, found %s%s", path, words(f.oneof), quote(clip(s)), didYouMean(s, f.oneof, quote))
+				d.fail(path, "%s must be %s%s, found %s%s", path, words(f.oneof), f.because(), quote(clip(s)), didYouMean(s, f.oneof, quote))
 			}
 			v.SetString(s)
 			return
@@ -159,11 +159,7 @@ func (d *decoder) bounded(path string, f field, x float64, found string) {
 		return
 	}
 	if !f.bound.contains(x) {
-		why := ""
-		if f.why != "" {
-			why = " (" + f.why + ")"
-		}
-		d.fail(path, "%s must be %s%s, found %s", path, f.bound.violated(x), why, found)
+		d.fail(path, "%s must be %s%s, found %s", path, f.bound.violated(x), f.because(), found)
 	}
 }
 

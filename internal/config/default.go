@@ -36,7 +36,7 @@ func Default() Config {
 		},
 		Network: Network{
 			Kind: "sd3", NumLayers: 4, NumAttentionHeads: 4, AttentionHeadDim: 32, PatchSize: 4, QKNorm: "rms_norm",
-			Hidden: 128, MaxTokens: 16, JointAttentionDim: 128, PooledProjectionDim: 128,
+			MaxTokens: 16, JointAttentionDim: 128, PooledProjectionDim: 128,
 		},
 	}
 }

@@ -48,26 +48,23 @@ type Pretrain struct {
 
 // Network is the architecture of a model that is pretrained.
 type Network struct {
-	// "sd3" is Stable Diffusion 3's transformer (MMDiT) at any size; "mlp" suits
-	// low-dimensional flows.
-	Kind string `toml:"kind" oneof:"sd3 mlp"`
-	// Joint transformer blocks; for "mlp", hidden layers.
+	// "sd3" is Stable Diffusion 3's transformer (MMDiT) at any size.
+	Kind string `toml:"kind" oneof:"sd3" why:"no other network draws pictures"`
+	// Joint transformer blocks.
 	NumLayers int `toml:"num_layers" in:"[1,1000]"`
-	// Attention heads, for "sd3". The width is heads × head_dim.
+	// Attention heads. The width is heads × head_dim.
 	NumAttentionHeads int `toml:"num_attention_heads" in:"[1,1024]"`
-	// Width of an attention head, for "sd3".
+	// Width of an attention head.
 	AttentionHeadDim int `toml:"attention_head_dim" in:"[1,4096]"`
-	// Side of a square patch in pixels, for "sd3". Must divide the picture's sides.
+	// Side of a square patch in pixels. Must divide the picture's sides.
 	PatchSize int `toml:"patch_size" in:"[1,256]"`
-	// Patches per side of the stored position table, for "sd3". 0 means as many as the
-	// picture's longer side has.
+	// Patches per side of the stored position table. 0 means as many as the picture's
+	// longer side has.
 	PosEmbedMaxSize int `toml:"pos_embed_max_size" in:"[0,4096]"`
 	// Blocks with a second attention over the picture alone (SD3.5-Medium), counted from 0.
 	DualAttentionLayers []int `toml:"dual_attention_layers" in:"[0,999]"`
 	// Norm of queries and keys: "rms_norm" (SD3.5) or "" (SD3).
 	QKNorm string `toml:"qk_norm" oneof:"rms_norm _"`
-	// Width of the hidden layers, for "mlp".
-	Hidden int `toml:"hidden" in:"[1,65536]"`
 	// Tokens of a prompt: longer ones are cut, shorter ones padded.
 	MaxTokens int `toml:"max_tokens" in:"[1,4096]"`
 	// Width of a token's embedding.

@@ -16,8 +16,16 @@ type field struct {
 	typ    reflect.Type
 	bound  interval
 	oneof  []string // nil if any string will do
-	why    string   // reason of the bound; may be empty
+	why    string   // reason of the bound or of the words; may be empty
 	goName string   // for the doc comment
+}
+
+// because returns the reason of the bound in brackets, "" if there is none.
+func (f field) because() string {
+	if f.why == "" {
+		return ""
+	}
+	return " (" + f.why + ")"
 }
 
 // restKey is the toml tag of the field that takes the keys a table does not know.

@@ -78,8 +78,9 @@ type GRPO struct {
 	// is in nats per step, averaged over coordinates. 0 means no KL and no reference.
 	KLCoef float64 `toml:"kl_coef" in:"[0,1e6]"`
 	// Formula of the KL term: "exact" (closed form) or "flow-grpo" (the released code's,
-	// which leaves out the step size; for dynamics = "flow-sde").
-	KL string `toml:"kl" oneof:"exact flow-grpo"`
+	// which leaves out the step size; for dynamics = "flow-sde"), "velocity" (half the
+	// squared distance of the velocities, which holds early and late steps alike).
+	KL string `toml:"kl" oneof:"exact flow-grpo velocity"`
 	// Divide advantages by the spread of each "group", or of the whole batch ("global").
 	AdvantageStd string `toml:"advantage_std" oneof:"group global"`
 	// Limit of |advantage|, in standard deviations.

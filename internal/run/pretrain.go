@@ -88,9 +88,6 @@ func openSource(c *config.Config) (*Problem, shaped, error) {
 func newNetwork(c *config.Config, source shaped) (policy.Network, error) {
 	n := c.Network
 	channels, h, w := source.Shape()
-	if n.Kind != "sd3" {
-		return nil, fmt.Errorf("network.kind = %q cannot draw pictures; use \"sd3\"", n.Kind)
-	}
 	side := (max(h, w) + n.PatchSize - 1) / n.PatchSize
 	if n.PosEmbedMaxSize > 0 {
 		side = n.PosEmbedMaxSize

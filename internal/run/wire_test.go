@@ -1,9 +1,7 @@
 package run
 
 import (
-	"errors"
 	"regexp"
-	"strings"
 	"testing"
 
 	"flowgrpo/internal/config"
@@ -43,7 +41,7 @@ func TestEveryWordIsWired(t *testing.T) {
 		"eval.solver":        func(w string) { solver(w) },
 		"pretrain.crop":      func(w string) { crop(w) },
 		"monitor.action":     func(string) {}, // compared in watch
-		"network.kind":       func(string) {}, // TestNetworkKind
+		"network.kind":       func(string) {}, // one word
 		"network.qk_norm":    func(string) {}, // passed on
 	}
 	word := regexp.MustCompile(`"([^"]*)"`)
@@ -102,13 +100,5 @@ func TestWordsDiffer(t *testing.T) {
 			t.Errorf("%s and %s are the same", name, other)
 		}
 		times[s[5]] = name
-	}
-}
-
-func TestNetworkKind(t *testing.T) {
-	_, err := OpenPretraining(load(t, "pretrain-glyphs", "network.kind=mlp"))
-	var setup *SetupError
-	if !errors.As(err, &setup) || !strings.Contains(err.Error(), `network.kind = "mlp" cannot draw pictures`) {
-		t.Errorf("a network without pictures: %v", err)
 	}
 }
