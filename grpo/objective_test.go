@@ -89,6 +89,7 @@ func TestObjectiveGradient(t *testing.T) {
 		{Ratio: Mean{}, Weight: Unweighted{}, KL: ExactKL{}},
 		{Ratio: Sum{}, Weight: BySensitivity{}, KL: ExactKL{}, KLCoef: 2},
 		{Ratio: Guard{}, Weight: ByDuration{}, KL: ReleasedKL{}, KLCoef: 5},
+		{Ratio: Mean{}, Weight: BySensitivity{}, KL: VelocityKL{}, KLCoef: 5},
 		{Ratio: Guard{}, Weight: ByVariance{}, KL: ExactKL{}},
 	} {
 		loss.ClipRange = testClip
@@ -166,7 +167,7 @@ func (p *problem) loss(t *testing.T) float64 {
 	dim, total := float64(p.tr.Model.Network.Shape().Dim()), 0.0
 	for _, term := range terms {
 		from, to := p.tr.Sampler.Schedule.Step(term.Step)
-		total += weights[term.Step]*term.Surrogate + p.tr.Loss.KLCoef*p.tr.Loss.KL.Factor(from-to)*term.KL/dim
+		total += weights[term.Step]*term.Surrogate + p.tr.Loss.KLCoef*p.tr.Loss.KL.Factor(p.transitions[term.Step], from-to)*term.KL/dim
 	}
 	return total / float64(len(terms))
 }
@@ -250,7 +251,10 @@ func TestRatioScales(t *testing.T) {
 			t.Errorf("%T: scale %v, corrected %t, want %v, %t", c.ratio, got, c.ratio.Corrected(), c.scale, c.corrected)
 		}
 	}
-	if (ExactKL{}).Factor(0.1) != 1 || (ReleasedKL{}).Factor(0.1) != 0.1 {
+	if (ExactKL{}).Factor(tr, 0.1) != 1 || (ReleasedKL{}).Factor(tr, 0.1) != 0.1 {
 		t.Error("a KL form has another factor")
+	}
+	if got, want := (VelocityKL{}).Factor(tr, 0.1)*tr.KL([]float32{2, 1}, []float32{1, -1}), 2.5; math.Abs(got-want) > 1e-12 {
+		t.Errorf("½‖v - v_ref‖² is %v, want %v", got, want)
 	}
 }

@@ -86,21 +86,35 @@ func (ByDuration) Weight(_ sde.Transition, t, next float64) float64 { return 1 /
 // A KLForm converts the true divergence of a step to the penalty.
 type KLForm interface {
 	// Factor multiplies the KL divergence, in nats, of a step of length h.
-	Factor(h float64) float64
+	Factor(tr sde.Transition, h float64) float64
 }
 
 // ExactKL is the closed form V²/(2·Std²)·‖v - v_ref‖².
 type ExactKL struct{}
 
 // Factor implements [KLForm].
-func (ExactKL) Factor(float64) float64 { return 1 }
+func (ExactKL) Factor(sde.Transition, float64) float64 { return 1 }
 
 // ReleasedKL is what the code released with Flow-GRPO computes: it divides by g²
 // and not by g²h, so its value is h times the divergence, and β is larger.
 type ReleasedKL struct{}
 
 // Factor implements [KLForm].
-func (ReleasedKL) Factor(h float64) float64 { return h }
+func (ReleasedKL) Factor(_ sde.Transition, h float64) float64 { return h }
+
+// VelocityKL is ½‖v - v_ref‖², the divergence times (Std/V)². What a picture as a
+// whole looks like, its colours above all, is decided in early steps. There the
+// noise is large and the true divergence of a given change of the velocity small,
+// so that a weight that holds the colours leaves the later steps no freedom. This
+// one holds all steps alike, as [BySensitivity] moves them alike. The optimum of
+// KL-regularised learning, p_ref·exp(r/β), is that of [ExactKL] only.
+type VelocityKL struct{}
+
+// Factor implements [KLForm].
+func (VelocityKL) Factor(tr sde.Transition, _ float64) float64 {
+	s := tr.Sensitivity()
+	return 1 / (s * s)
+}
 
 // stepWeights returns the weight of every trained step, with mean 1 over all steps
 // that could be trained, so that a random subset is weighted like the whole.

@@ -123,6 +123,8 @@ func klForm(name string) grpo.KLForm {
 		return grpo.ExactKL{}
 	case "flow-grpo":
 		return grpo.ReleasedKL{}
+	case "velocity":
+		return grpo.VelocityKL{}
 	}
 	panic(unknown("grpo.kl", name))
 }
