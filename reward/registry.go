@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"flowgrpo/internal/edit"
 	"flowgrpo/task"
 )
 
@@ -107,7 +108,7 @@ func checkKeys(doc KindDoc, params map[string]any) error {
 
 // hint says what word was probably meant, or else what there is.
 func hint(word string, known []string) string {
-	if near := nearest(word, known); near != "" {
+	if near := edit.Nearest(word, known, max(2, len(word)/3)+1); near != "" {
 		return fmt.Sprintf(" (did you mean %q?)", near)
 	}
 	if len(known) == 0 {

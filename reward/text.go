@@ -7,12 +7,13 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"flowgrpo/internal/edit"
 	"flowgrpo/task"
 )
 
 // TextMatch rewards the text that a reader finds in the picture:
 //
-//	r = 1 - min(d, n)/n,    d = Levenshtein(read, target), n = runes of target
+//	r = 1 - min(d, n)/n,    d = Levenshtein distance of read and target, n = runes of target
 //
 // as in Flow-GRPO (arXiv:2505.05470v5, §5), in [0, 1]. Case and white space do
 // not count, everything else does: text around the target costs an edit per
@@ -51,7 +52,7 @@ func (t *TextMatch) Score(ctx context.Context, batch []Sample) ([]Result, error)
 // textScore returns 1 - min(d, n)/n. target must not be empty.
 func textScore(read, target string) float64 {
 	n := utf8.RuneCountInString(target)
-	return 1 - float64(min(Levenshtein(read, target), n))/float64(n)
+	return 1 - float64(min(edit.Distance(read, target), n))/float64(n)
 }
 
 func exactPart(score float64) map[string]float64 {

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"flowgrpo/internal/edit"
 )
 
 // unknownKey is the message for a key of the section at path that does not exist.
@@ -46,13 +48,7 @@ func unknownKey(path, key string, fields []field) string {
 // fromElsewhere returns our key for another system's name, with at most one letter
 // wrong, or "".
 func fromElsewhere(key string) string {
-	best, distance := "", 2
-	for _, name := range slices.Sorted(maps.Keys(otherNames)) {
-		if d := editDistance(key, name); d < distance {
-			best, distance = otherNames[name], d
-		}
-	}
-	return best
+	return otherNames[edit.Nearest(key, slices.Sorted(maps.Keys(otherNames)), 2)]
 }
 
 // otherNames are what other systems call our keys.
@@ -109,12 +105,7 @@ func sameButCase(fields []field, key string) bool {
 // didYouMean returns `; did you mean X?` for the candidate nearest to word, or
 // nothing if none is near.
 func didYouMean(word string, candidates []string, show func(string) string) string {
-	best, distance := "", len(word)/3+1 // a third of the letters may be wrong
-	for _, c := range candidates {
-		if d := editDistance(word, c); d < distance {
-			best, distance = c, d
-		}
-	}
+	best := edit.Nearest(word, candidates, len(word)/3+1) // a third of the letters may be wrong
 	if best == "" {
 		return ""
 	}
@@ -137,28 +128,4 @@ func words(list []string) string {
 		b.WriteString(quote(w))
 	}
 	return b.String()
-}
-
-// editDistance is the Levenshtein distance of a and b in bytes.
-func editDistance(a, b string) int {
-	if len(a) > 100 || len(b) > 100 {
-		return max(len(a), len(b))
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -1,11 +1,12 @@
-package reward
+package edit
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 )
 
-func TestLevenshtein(t *testing.T) {
+func TestDistance(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		a, b   string
@@ -21,8 +22,8 @@ func TestLevenshtein(t *testing.T) {
 		{"ü", "u", 1, "runes, not bytes"},
 		{"\xff\xfe", "\ufffd\ufffd", 0, "invalid bytes are U+FFFD each"},
 	} {
-		if got := Levenshtein(c.a, c.b); got != c.want {
-			t.Errorf("Levenshtein(%q, %q) = %d, want %d: %s", c.a, c.b, got, c.want, c.reason)
+		if got := Distance(c.a, c.b); got != c.want {
+			t.Errorf("Distance(%q, %q) = %d, want %d: %s", c.a, c.b, got, c.want, c.reason)
 		}
 	}
 }
@@ -40,7 +41,7 @@ func naive(a, b string) int {
 	return 1 + min(naive(a[1:], b), naive(a, b[1:]), naive(a[1:], b[1:]))
 }
 
-func TestLevenshteinIsTheRecursion(t *testing.T) {
+func TestDistanceIsTheRecursion(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
 	word := func() string {
@@ -52,14 +53,14 @@ func TestLevenshteinIsTheRecursion(t *testing.T) {
 	}
 	for range 2000 {
 		a, b, c := word(), word(), word()
-		ab := Levenshtein(a, b)
+		ab := Distance(a, b)
 		if want := naive(a, b); ab != want {
-			t.Fatalf("Levenshtein(%q, %q) = %d, want %d", a, b, ab, want)
+			t.Fatalf("Distance(%q, %q) = %d, want %d", a, b, ab, want)
 		}
-		if ba := Levenshtein(b, a); ba != ab {
-			t.Fatalf("Levenshtein(%q, %q) = %d, the other way %d", a, b, ab, ba)
+		if ba := Distance(b, a); ba != ab {
+			t.Fatalf("Distance(%q, %q) = %d, the other way %d", a, b, ab, ba)
 		}
-		if ac, cb := Levenshtein(a, c), Levenshtein(c, b); ab > ac+cb {
+		if ac, cb := Distance(a, c), Distance(c, b); ab > ac+cb {
 			t.Fatalf("triangle inequality: d(%q,%q) = %d > %d+%d over %q", a, b, ab, ac, cb, c)
 		}
 	}
@@ -67,10 +68,22 @@ func TestLevenshteinIsTheRecursion(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	t.Parallel()
-	known := []string{"text", "text-released", "geneval"}
-	for word, want := range map[string]string{"txt": "text", "genevall": "geneval", "text_released": "text-released", "aesthetic": ""} {
-		if got := nearest(word, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+	known := []string{"text", "text-released", "next"}
+	for _, c := range []struct {
+		word   string
+		limit  int
+		want   string
+		reason string
+	}{
+		{"txt", 2, "text", "one letter is missing"},
+		{"txt", 1, "", "the limit is open"},
+		{"ext", 9, "text", "the first of equals"},
+		{"text_released", 3, "text-released", "not the first, but the nearest"},
+		{"", 9, "text", "everything must be inserted"},
+		{strings.Repeat("text", 30), 999, "", "too long to be a typing error"},
+	} {
+		if got := Nearest(c.word, known, c.limit); got != c.want {
+			t.Errorf("Nearest(%q, %d) = %q, want %q: %s", c.word, c.limit, got, c.want, c.reason)
 		}
 	}
 }
