@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"flowgrpo/internal/shell"
 )
 
 // view is a Report in words, pictures and coordinates: what the template prints.
@@ -64,7 +66,7 @@ func newView(r Report) view {
 	v := view{
 		Title: r.Run.Name, Task: r.Run.Task, State: r.Run.State, Lead: lead(r),
 		Facts: facts(r), Style: template.CSS(pageCSS + chartCSS), // ours
-		Warnings: r.Warnings, Config: r.Config, Command: shellLine(r.Run.Command),
+		Warnings: r.Warnings, Config: r.Config, Command: shell.Line(r.Run.Command),
 		Pairs: pairs(r.Samples), Strips: strips(r.Samples), Environment: environment(r.Run),
 	}
 	if v.Title == "" {
@@ -342,20 +344,6 @@ func thousands(v float64) string {
 		s = s[:i] + "\u202f" + s[i:]
 	}
 	return s
-}
-
-// shellLine quotes a command so that it can be pasted into a shell.
-func shellLine(args []string) string {
-	quoted := make([]string, len(args))
-	for i, a := range args {
-		quoted[i] = a
-		if a == "" || strings.ContainsFunc(a, func(c rune) bool {
-			return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=./:,@%+", c)
-		}) {
-			quoted[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(quoted, " ")
 }
 
 // dataURI returns a PNG as an address that needs no file.

@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"text/template"
-	"unicode"
 
 	"flowgrpo/eval"
 	"flowgrpo/internal/atomicfile"
 	"flowgrpo/internal/config"
+	"flowgrpo/internal/shell"
 	"flowgrpo/policy"
 )
 
@@ -82,7 +81,7 @@ var cardTemplate = template.Must(template.New("card.md").Funcs(template.FuncMap{
 		}
 		return fmt.Sprintf("%.3f", float64(n))
 	},
-	"command": shellLine,
+	"command": shell.Line,
 }).ParseFS(cardFile, "card.md"))
 
 // modelCard returns the README.md of an export.
@@ -99,19 +98,4 @@ func modelCard(info eval.RunInfo, result eval.Result, c *config.Config) ([]byte,
 		Config string
 	}{info, result, c.Train.Mode == "lora", string(values)})
 	return b.Bytes(), err
-}
-
-// shellLine writes arguments so that a shell reads them back.
-func shellLine(args []string) string {
-	plain := func(r rune) bool {
-		return r < 0x80 && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-_./=,:+@%", r))
-	}
-	words := make([]string, len(args))
-	for i, a := range args {
-		words[i] = a
-		if a == "" || strings.ContainsFunc(a, func(r rune) bool { return !plain(r) }) {
-			words[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(words, " ")
 }
