@@ -3,16 +3,16 @@ package reward
 import "fmt"
 
 func init() {
-	text := func(kind, summary string, make Constructor) {
-		Register(KindDoc{Kind: kind, Summary: summary, Needs: "reader"}, make)
+	text := func(kind, summary string, construct Constructor) {
+		Register(KindDoc{Kind: kind, Summary: summary, Needs: "reader"}, construct)
 	}
 	text("text", "1 - edit distance/length between the text read and the text asked for.",
 		func(name string, _ *Params, d Deps) (Reward, error) { return NewTextMatch(name, d.Reader), nil })
 	text("text-released", "The same as in flow_grpo's code, where the text anywhere in what is read scores 1.",
 		func(name string, _ *Params, d Deps) (Reward, error) { return NewTextReleased(name, d.Reader), nil })
 
-	geneval := func(kind, summary string, make Constructor) {
-		Register(KindDoc{Kind: kind, Summary: summary, Needs: "detector", Params: genEvalParams}, make)
+	geneval := func(kind, summary string, construct Constructor) {
+		Register(KindDoc{Kind: kind, Summary: summary, Needs: "detector", Params: genEvalParams}, construct)
 	}
 	geneval("geneval", "1 if the picture shows what the metadata asks for, by GenEval's rules, else 0.",
 		func(name string, p *Params, d Deps) (Reward, error) {
@@ -25,9 +25,9 @@ func init() {
 			return NewGenEvalSoft(name, d.Detector, rules), err
 		})
 
-	pixels := func(kind, summary string, make func(name string) Reward) {
+	pixels := func(kind, summary string, construct func(name string) Reward) {
 		Register(KindDoc{Kind: kind, Summary: summary},
-			func(name string, _ *Params, _ Deps) (Reward, error) { return make(name), nil })
+			func(name string, _ *Params, _ Deps) (Reward, error) { return construct(name), nil })
 	}
 	pixels("jpeg-incompressibility", "Size as a JPEG of quality 95, in 1000 bytes.",
 		func(name string) Reward { return NewJPEGIncompressibility(name) })

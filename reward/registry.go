@@ -34,8 +34,8 @@ type ParamDoc struct {
 type Constructor func(name string, params *Params, deps Deps) (Reward, error)
 
 type entry struct {
-	doc  KindDoc
-	make Constructor
+	doc       KindDoc
+	construct Constructor
 }
 
 var (
@@ -45,13 +45,13 @@ var (
 
 // Register makes a kind of reward known under doc.Kind. It is meant for init
 // functions and panics if the kind is empty or taken. Safe for concurrent use.
-func Register(doc KindDoc, make Constructor) {
+func Register(doc KindDoc, construct Constructor) {
 	registryMu.Lock()
 	defer registryMu.Unlock()
-	if _, taken := registry[doc.Kind]; taken || doc.Kind == "" || make == nil {
+	if _, taken := registry[doc.Kind]; taken || doc.Kind == "" || construct == nil {
 		panic("reward: kind " + doc.Kind + " is empty or registered twice")
 	}
-	registry[doc.Kind] = entry{doc, make}
+	registry[doc.Kind] = entry{doc, construct}
 }
 
 // Kinds returns every registered kind, sorted by name.
@@ -83,7 +83,7 @@ func New(kind, name string, params map[string]any, deps Deps) (Reward, error) {
 		return nil, fmt.Errorf("reward %q: %w", name, err)
 	}
 	p := &Params{values: params}
-	r, err := e.make(name, p, deps)
+	r, err := e.construct(name, p, deps)
 	if p.err != nil {
 		err = p.err
 	}
