@@ -13,14 +13,22 @@ import (
 // not depend on how many workers there are.
 const lanes = 8
 
-// A Team computes the gradient of a large batch on several replicas.
+// A Team computes the gradient of a large batch on several replicas. It is for one
+// goroutine: the workers are its own.
+//
+// For as long as it lives it holds 8 partial sums, 32 bytes per trained parameter
+// however many workers there are, and per worker the buffers of a replica's programs
+// ([Replica.Bytes]): activations and gradients of one micro-batch, and again of each
+// other size of micro-batch, such as that of the last one. They are allocated by the
+// first call of Gradient that needs them. The weights are shared.
 type Team struct {
 	replicas chan *Replica
 	workers  int
 	partial  [lanes][]float32
 }
 
-// NewTeam returns a team of workers replicas of m that run with theta.
+// NewTeam returns a team of workers replicas of m that run with theta, and allocates
+// the partial sums. workers must be at least 1.
 func (m *Model) NewTeam(theta Theta, workers int) *Team {
 	t := &Team{replicas: make(chan *Replica, workers), workers: workers}
 	for range workers {
