@@ -9,9 +9,9 @@ const maxObjects = 4
 
 // Lengths in pixels.
 const (
-	minSize = 7 // side of an object's box
+	minSize = 8 // side of an object's box
 	maxSize = 9
-	gap     = 2 // at least, between two boxes, along one axis
+	gap     = 2 // at least, between two boxes
 	border  = 1 // free at the edge of the picture
 )
 
@@ -24,21 +24,16 @@ type object struct {
 	x, y, size float64
 }
 
-// crowd is the number of objects from which on they stand in a loose grid.
-const crowd = 3
-
-// compose draws a scene that satisfies q: what q leaves open is random, and the
-// boxes stay gap apart.
+// compose draws a scene that satisfies q: what q leaves open is random.
+//
+// Objects stand in the cells of a 2 by 2 grid, a pixel or two from its middle.
+// Places all over the picture would be more natural, but a small network spends
+// its training on them: after 3600 steps it drew no shape right, in cells it does.
 func compose(r *rand.Rand, q *request) []object {
 	scene := make([]object, 0, maxObjects)
 	for _, w := range q.want {
 		for range w.count {
 			scene = append(scene, object{class: w.class, hue: pickHue(r, w)})
-		}
-	}
-	for attempt := 0; attempt < 50 && len(scene) < crowd; attempt++ {
-		if scatter(r, scene) && related(scene, q.want) {
-			return scene
 		}
 	}
 	arrange(r, scene, q.want)
@@ -57,45 +52,6 @@ func pickHue(r *rand.Rand, w want) hue {
 	return h
 }
 
-// scatter places the objects one after the other at random, and reports whether
-// it found room for all.
-func scatter(r *rand.Rand, scene []object) bool {
-	for i := range scene {
-		ok := false
-		for try := 0; try < 20 && !ok; try++ {
-			o := &scene[i]
-			o.put(r, [4]int{border, border, width - border, height - border})
-			ok = true
-			for j := range i {
-				ok = ok && apart(o, &scene[j])
-			}
-		}
-		if !ok {
-			return false
-		}
-	}
-	return true
-}
-
-func apart(a, b *object) bool {
-	return max(math.Abs(a.x-b.x), math.Abs(a.y-b.y)) >= (a.size+b.size)/2+gap
-}
-
-// relationMargin is what a rendering demands of the component of GenEval's
-// offset, which must exceed 0.5 to count.
-const relationMargin = 0.65
-
-// related reports whether every clause with a relation holds with a margin.
-// Such clauses are of one object each, so clause and object have one index.
-func related(scene []object, wants []want) bool {
-	for i, w := range wants {
-		if w.relation >= 0 && relate(&scene[i], &scene[0])[w.relation] < relationMargin {
-			return false
-		}
-	}
-	return true
-}
-
 // relate returns how far a is left of, right of, above and below b: GenEval's
 // offset between the centres, less a tenth of both widths (or heights), over
 // the distance of the centres.
@@ -108,8 +64,8 @@ func relate(a, b *object) [4]float64 {
 	return [4]float64{-ox, ox, -oy, oy}
 }
 
-// arrange places the objects in the cells of a 2 by 2 grid, which always has
-// room. Objects that are related share a row or a column, in the right order.
+// arrange places the objects in the cells of the grid. Objects that are related
+// share a row or a column, in the right order.
 func arrange(r *rand.Rand, scene []object, wants []want) {
 	cells := r.Perm(maxObjects) // cell c is at column c%2, row c/2
 	for i, w := range wants {
