@@ -36,7 +36,7 @@ func (tr *Trainer) batch(records []record, transitions []sde.Transition, weights
 	}
 	for i, r := range records {
 		k, traj := r.step, r.trajectory
-		t, next := tr.Sampler.Schedule.Step(k)
+		t, _ := tr.Sampler.Schedule.Step(k)
 		step := transitions[k]
 		b.T[i] = float32(t)
 		b.X = append(b.X, traj.States[k]...)
@@ -46,7 +46,7 @@ func (tr *Trainer) batch(records []record, transitions []sde.Transition, weights
 		b.step = append(b.step, step.X, step.V, step.Std)
 		b.terms = append(b.terms, traj.Logp[k], tr.Loss.Ratio.Scale(step, dim), r.advantage, tr.Loss.ClipRange)
 		b.weight = append(b.weight, weights[k]/float64(total))
-		b.beta = append(b.beta, tr.Loss.KLCoef*tr.Loss.KL.Factor(step, t-next)/float64(dim*total))
+		b.beta = append(b.beta, tr.penalty(step, k)/float64(total))
 	}
 	b.Bind = b.bind
 	return b

@@ -28,7 +28,8 @@ type Stats struct {
 // A Pass describes one optimizer update.
 type Pass struct {
 	Terms   []Term
-	Loss    float64 // the surrogate, mean over records; the KL term is in Terms
+	Loss    float64 // the surrogate, mean over records
+	Penalty float64 // the KL term of the loss, likewise
 	Update  optim.Update
 	EMA     float64 // decay of the moving average
 	Skipped error   // why the update was not applied; nil if it was

@@ -138,6 +138,7 @@ func (tr *Trainer) update(ctx context.Context, records []record, transitions []s
 	pass := Pass{Terms: terms, Skipped: check(terms)}
 	for _, t := range terms {
 		pass.Loss += t.Weight * t.Surrogate / float64(len(terms))
+		pass.Penalty += tr.penalty(transitions[t.Step], t.Step) * t.KL / float64(len(terms))
 	}
 	if pass.Skipped != nil {
 		return pass, nil
@@ -152,6 +153,12 @@ func (tr *Trainer) update(ctx context.Context, records []record, transitions []s
 		pass.EMA = tr.EMA.Update(theta)
 	}
 	return pass, nil
+}
+
+// penalty returns what a nat of divergence costs at a step.
+func (tr *Trainer) penalty(transition sde.Transition, step int) float64 {
+	t, next := tr.Sampler.Schedule.Step(step)
+	return tr.Loss.KLCoef * tr.Loss.KL.Factor(transition, t-next) / float64(tr.Model.Network.Shape().Dim())
 }
 
 // slices deals the groups that carry a signal to the passes, in order, and returns

@@ -90,7 +90,6 @@ func (r *trainRun) iterate(ctx context.Context) error {
 			return err
 		}
 		line := measure(stats)
-		addLoss(line, r.trainer, stats.Updates)
 		r.samples += stats.Samples
 		line[eval.KeySamples] = eval.Number(r.samples)
 		i := r.trainer.Iteration()

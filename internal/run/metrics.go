@@ -44,10 +44,11 @@ func orNaN(v float64, known bool) eval.Number {
 
 // measureUpdates adds what the optimizer did.
 func measureUpdates(m eval.Metrics, updates []grpo.Pass) {
-	var norm, clipped, applied, loss float64
+	var norm, clipped, applied, loss, penalty float64
 	skipped := 0
 	for _, u := range updates {
 		loss += u.Loss / float64(len(updates))
+		penalty += u.Penalty / float64(len(updates))
 		if u.Skipped != nil {
 			skipped++
 			continue
@@ -65,6 +66,7 @@ func measureUpdates(m eval.Metrics, updates []grpo.Pass) {
 	}
 	if len(updates) > 0 {
 		m[eval.KeyLossPolicy] = eval.Number(loss)
+		m[eval.KeyLossTotal] = eval.Number(loss + penalty)
 	}
 }
 
@@ -143,23 +145,6 @@ func measureTerms(m eval.Metrics, updates []grpo.Pass) {
 			m[eval.StepKey(k, "kl")] = eval.Number(f.kl / f.all.n)
 		}
 	}
-}
-
-// addLoss adds the total loss, L + β·E[KL·factor]/D, as the trainer weighs it.
-func addLoss(m eval.Metrics, tr *grpo.Trainer, updates []grpo.Pass) {
-	if len(updates) == 0 {
-		return
-	}
-	l := tr.Loss
-	dim := tr.Model.Network.Shape().Dim()
-	total := float64(m[eval.KeyLossPolicy])
-	for _, u := range updates {
-		for _, t := range u.Terms {
-			from, to := tr.Sampler.Schedule.Step(t.Step)
-			total += l.KLCoef * l.KL.Factor(from-to) * t.KL / float64(dim*len(u.Terms)*len(updates))
-		}
-	}
-	m[eval.KeyLossTotal] = eval.Number(total)
 }
 
 // measureEvaluation adds the headline figures of an evaluation.
