@@ -199,7 +199,7 @@ func TestTeamError(t *testing.T) {
 }
 
 // Guidance is v_u + w·(v_c - v_u) of two runs of the network, and so is its
-// gradient; scale 1 leaves the network alone.
+// gradient. With scale 1 it is v_c, bit for bit, and Guide leaves the network alone.
 func TestGuidance(t *testing.T) {
 	t.Parallel()
 	const w = 2.5
@@ -232,6 +232,10 @@ func TestGuidance(t *testing.T) {
 		t.Errorf("gradient is off by %g", e)
 	}
 
+	guided.Network.(*Guided).Scale = 1
+	if got := velocityOf(t, guided, guided.Theta(), b); !sameBits(got, velocityOf(t, plain, plain.Theta(), b)) {
+		t.Error("with scale 1 the velocity is not the conditional one")
+	}
 	net := plain.Network
 	if guide(t, plain, 1); plain.Network != net {
 		t.Error("scale 1 wrapped the network")
