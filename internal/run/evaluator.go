@@ -37,6 +37,11 @@ func (s *Session) evaluator(progress Progress) *evaluator {
 }
 
 // deal orders prompts so that every prefix holds the categories evenly.
+//
+// The order has no purpose of its own in package rng. It draws from EvalNoise at
+// iteration 0, where no evaluation draws noise (see evalIteration), and stays there:
+// another purpose would be another order, and figures over a part of the held-out
+// prompts could not be compared with those of earlier runs.
 func deal(prompts []task.Prompt) []task.Prompt {
 	byCategory := map[string][]task.Prompt{}
 	var names []string
