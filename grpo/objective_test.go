@@ -113,17 +113,15 @@ func newProblem(t *testing.T, loss Loss, r regime) *problem {
 	t.Helper()
 	o := fullRun()
 	o.loss, o.workers, o.batch = loss, 1, 8
-	p := &problem{tr: newTrainer(o), regime: r}
-	away := o.model.Weights.Clone()
-	scramble(away, 12)
-	p.tr.Start(policy.Theta{Base: away}) // so that KL has a gradient
+	settings := newTrainer(o).Settings
+	settings.Reference = policy.Theta{Base: o.model.Weights.Clone()}
+	scramble(settings.Reference.Base, 12) // so that KL has a gradient
+	p := &problem{tr: NewTrainer(settings), regime: r}
 	s := rollout.Sampler{
 		Schedule: p.tr.Sampler.Schedule, Dynamics: p.tr.Sampler.Dynamics,
 		Plan: sde.AllButLast{}.Plan(p.tr.Sampler.Schedule.Steps(), nil), Velocities: true,
 	}
-	for k := range s.Schedule.Steps() {
-		p.transitions = append(p.transitions, s.Transition(k))
-	}
+	p.transitions = s.Transitions()
 	trajectories, err := p.tr.Rollout.Sample(context.Background(), s, p.tr.noise(), p.tr.requests(tinyPrompts)[:2])
 	if err != nil {
 		t.Fatal(err)

@@ -131,8 +131,8 @@ func newOptimum(m *policy.Model, c course) *optimum {
 	schedule := sde.Uniform(c.steps)
 	dynamics := sde.Precise{NoiseLevel: 0.7}
 	theta := m.Theta()
-	tr := &Trainer{
-		Model: m, EMA: policy.NewEMA(theta, 0.97), Reward: right{},
+	tr := NewTrainer(Settings{
+		Model: m, Reference: m.Reference(), EMA: policy.NewEMA(theta, 0.97), Reward: right{},
 		Prompts: NewPrompts(1, []task.Prompt{{}}, func(string) policy.Condition { return policy.Condition{} }),
 		Loss:    Loss{Ratio: Mean{}, Weight: Unweighted{}, ClipRange: 0.2, KL: ExactKL{}, Spread: GlobalStd},
 		Sampler: Sampler{Schedule: schedule, Dynamics: dynamics, Window: sde.AllButLast{}},
@@ -142,8 +142,7 @@ func newOptimum(m *policy.Model, c course) *optimum {
 			Schedule: optim.Cosine{Warmup: 10, Total: c.iterations, Final: 0.01},
 		}),
 		Rollout: rollout.NewPool(rollout.CPUs(m, theta, 2), 128, 2),
-	}
-	tr.Start(m.Reference())
+	})
 	return &optimum{tr, rollout.Sampler{Schedule: schedule, Dynamics: dynamics, Plan: sde.AllButLast{}.Plan(schedule.Steps(), nil)}}
 }
 

@@ -103,6 +103,14 @@ func (s *Stats) signals(groups []Group, advantages [][]float64, signal []bool) {
 	s.Advantage /= math.Max(1, float64(samples))
 }
 
+// add appends a pass to s.
+func (s *Stats) add(p Pass) {
+	if len(s.Updates) == 0 && p.Skipped == nil {
+		s.FirstPass = math.Abs(drift(p.Terms).DeltaLogp)
+	}
+	s.Updates = append(s.Updates, p)
+}
+
 // A DriftError reports that the update sees other log-probabilities than the
 // rollout did on the first, on-policy pass: rollout and training disagree about
 // the state, the velocity or rounding, and every ratio is wrong.

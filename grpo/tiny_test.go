@@ -79,17 +79,15 @@ func defaultLoss() Loss {
 func newTrainer(o options) *Trainer {
 	theta := o.model.Theta()
 	dim := o.model.Network.Shape().Dim()
-	tr := &Trainer{
-		Model: o.model, EMA: policy.NewEMA(theta, 0.9), Reward: o.reward, Loss: o.loss, Sampler: o.sampler,
+	return NewTrainer(Settings{
+		Model: o.model, Reference: o.model.Reference(), EMA: policy.NewEMA(theta, 0.9), Reward: o.reward, Loss: o.loss, Sampler: o.sampler,
 		Prompts: NewPrompts(3, tinyPrompts, o.model.Text.Encode),
 		Seed:    3, Groups: 4, GroupSize: 4, Passes: o.passes, MicroBatch: 5, Workers: o.workers,
 		Adam: optim.NewAdamW(len(theta.Trainable()), optim.Settings{
 			LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, ClipNorm: 1, Schedule: optim.Constant{},
 		}),
 		Rollout: rollout.NewPool(rollout.CPUs(o.model, theta, o.workers), o.batch, dim),
-	}
-	tr.Start(o.model.Reference())
-	return tr
+	})
 }
 
 func tinySampler() Sampler {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/sourcegraph/conc/pool"
 
-	"flowgrpo/internal/optim"
 	"flowgrpo/internal/rng"
 	"flowgrpo/policy"
 	"flowgrpo/reward"
@@ -19,79 +18,61 @@ import (
 	"flowgrpo/task"
 )
 
-// Loss holds the choices of the objective; see the package comment.
-type Loss struct {
-	Ratio          Ratio
-	Weight         StepWeight
-	ClipRange      float64 // ε > 0
-	KLCoef         float64 // β ≥ 0; 0 needs no reference policy
-	KL             KLForm
-	Spread         Spread
-	AdvantageLimit float64 // 0 is none
-}
-
-// Sampler says how trajectories are drawn for training.
-type Sampler struct {
-	Schedule    sde.Schedule
-	Dynamics    sde.Dynamics
-	Window      sde.Window
-	SharedNoise bool // one initial noise per group
-}
-
-// A Trainer fine-tunes a model with GRPO.
+// A Trainer fine-tunes a model with GRPO. [NewTrainer] makes one. It is for one
+// goroutine: the workers are its own.
 type Trainer struct {
-	Model   *policy.Model
-	EMA     *policy.EMA
-	Prompts *Prompts
-	Reward  reward.Reward
-	Loss    Loss
-	Sampler Sampler
-
-	Seed       int64
-	Groups     int // prompts per iteration
-	GroupSize  int // G, samples per prompt
-	Passes     int // optimizer updates per iteration; the first is on-policy
-	MicroBatch int // records per gradient program
-	Workers    int // goroutines for rewards and gradients; results do not depend on it
-
-	Adam       *optim.AdamW
-	Rollout    *rollout.Pool
-	team       *policy.Team
-	references chan *policy.Replica
-	grad       []float32
-	iteration  int
+	Settings
+	team       *policy.Team         // computes gradients
+	references chan *policy.Replica // idle replicas that run with the reference
+	grad       []float32            // of the latest update, laid out as the trained parameters
+	iteration  int                  // iterations done
 }
 
-// Start prepares a trainer whose exported fields are set; reference is what
-// KL is measured from. The reward is wrapped with [reward.Checked].
-func (tr *Trainer) Start(reference policy.Theta) {
-	tr.Reward = reward.Checked(tr.Reward)
-	theta := tr.Model.Theta()
-	tr.team = tr.Model.NewTeam(theta, tr.Workers)
-	tr.grad = make([]float32, len(theta.Trainable()))
-	tr.references = make(chan *policy.Replica, tr.Workers)
-	for range tr.Workers {
-		tr.references <- tr.Model.NewReplica(reference)
+// NewTrainer returns a trainer at iteration 0. It wraps the reward with
+// [reward.Checked]. It panics if a count is below 1, or if there is a KL penalty and
+// no reference.
+func NewTrainer(s Settings) *Trainer {
+	if min(s.Groups, s.GroupSize, s.Passes, s.MicroBatch, s.Workers) < 1 {
+		panic("grpo: Groups, GroupSize, Passes, MicroBatch and Workers must be at least 1")
 	}
+	if s.Loss.KLCoef > 0 && s.Reference.Base == nil {
+		panic("grpo: a KL penalty needs a reference")
+	}
+	s.Reward = reward.Checked(s.Reward)
+	theta := s.Model.Theta()
+	tr := &Trainer{
+		Settings: s, team: s.Model.NewTeam(theta, s.Workers), grad: make([]float32, len(theta.Trainable())),
+		references: make(chan *policy.Replica, s.Workers),
+	}
+	for range s.Workers {
+		tr.references <- s.Model.NewReplica(s.Reference)
+	}
+	return tr
 }
 
 // Iteration returns the number of iterations done.
 func (tr *Trainer) Iteration() int { return tr.iteration }
 
+// Continue sets the number of iterations done, for a trainer whose weights, moving
+// average and optimizer were restored. Nothing else depends on the past: prompts
+// and noise are addressed by the iteration.
+func (tr *Trainer) Continue(iteration int) { tr.iteration = iteration }
+
 // Iterate runs one iteration: noise → trajectory → reward → advantage → loss →
 // gradient → update. An update whose loss or gradient is not finite is left out
 // and reported in the Stats; the weights are then what they were. A *DriftError
-// comes before the update and means that no result of the run can be trusted.
+// comes before the update and means that no result of the run can be trusted. It
+// panics if the trainer was not made by NewTrainer.
 func (tr *Trainer) Iterate(ctx context.Context) (Stats, error) {
+	if tr.team == nil {
+		panic("grpo: a Trainer is made by NewTrainer")
+	}
 	stats := Stats{Iteration: tr.iteration}
 	prompts := tr.Prompts.Deal(tr.iteration, tr.Groups)
 	plan := tr.Sampler.Window.Plan(tr.Sampler.Schedule.Steps(), tr.key(rng.Window).Rand())
 
 	clock := time.Now()
-	sampler := rollout.Sampler{
-		Schedule: tr.Sampler.Schedule, Dynamics: tr.Sampler.Dynamics, Plan: plan,
-		SharedNoise: tr.Sampler.SharedNoise, Velocities: tr.Loss.Ratio.Corrected(),
-	}
+	sampler := tr.sampler(plan)
 	trajectories, err := tr.Rollout.Sample(ctx, sampler, tr.noise(), tr.requests(prompts))
 	if err != nil {
 		return stats, tr.failed("rollout", err)
@@ -107,21 +88,15 @@ func (tr *Trainer) Iterate(ctx context.Context) (Stats, error) {
 	groups := tr.group(results)
 	stats.record(results, groups)
 	advantages, signal := Advantages(groups, tr.Loss.Spread, tr.Loss.AdvantageLimit)
-
-	transitions := make([]sde.Transition, sampler.Schedule.Steps())
-	for k := range transitions {
-		transitions[k] = sampler.Transition(k)
-	}
 	stats.signals(groups, advantages, signal)
+
+	transitions := sampler.Transitions()
 	for i, records := range tr.slices(trajectories, groups, advantages, signal, plan) {
 		pass, err := tr.update(ctx, records, transitions, i == 0)
 		if err != nil {
 			return stats, tr.failed("update", err)
 		}
-		stats.Updates = append(stats.Updates, pass)
-		if i == 0 && pass.Skipped == nil {
-			stats.FirstPass = math.Abs(drift(pass.Terms).DeltaLogp)
-		}
+		stats.add(pass)
 	}
 	stats.Seconds.Update = lap(&clock)
 	tr.iteration++
@@ -235,6 +210,14 @@ func (tr *Trainer) group(results []reward.Result) []Group {
 		g.Valid = append(g.Valid, r.Err == nil)
 	}
 	return groups
+}
+
+// sampler returns how the rollout of an iteration with the given plan samples.
+func (tr *Trainer) sampler(plan sde.Plan) rollout.Sampler {
+	return rollout.Sampler{
+		Schedule: tr.Sampler.Schedule, Dynamics: tr.Sampler.Dynamics, Plan: plan,
+		SharedNoise: tr.Sampler.SharedNoise, Velocities: tr.Loss.Ratio.Corrected(),
+	}
 }
 
 // requests asks for a group of pictures per prompt. Noise is addressed by the

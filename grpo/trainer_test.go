@@ -7,6 +7,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -270,5 +271,27 @@ func TestSlices(t *testing.T) {
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("records (sample@step) of the passes:\n%s", d)
+	}
+}
+
+// What would fail later, or quietly, fails at once.
+func TestMisusePanics(t *testing.T) {
+	t.Parallel()
+	o := fullRun()
+	o.workers, o.batch = 1, 5
+	made := newTrainer(o).Settings
+	for name, misuse := range map[string]func(s Settings){
+		"no NewTrainer": func(s Settings) { _, _ = (&Trainer{Settings: s}).Iterate(t.Context()) },
+		"no passes":     func(s Settings) { s.Passes = 0; NewTrainer(s) },
+		"no reference":  func(s Settings) { s.Loss.KLCoef, s.Reference = 1, policy.Theta{}; NewTrainer(s) },
+	} {
+		func() {
+			defer func() {
+				if text, _ := recover().(string); !strings.HasPrefix(text, "grpo: ") {
+					t.Errorf("%s: panic %q, want one of this package", name, text)
+				}
+			}()
+			misuse(made)
+		}()
 	}
 }

@@ -27,6 +27,15 @@ func (s Sampler) Transition(i int) sde.Transition {
 	return sde.ODE{}.Transition(t, next)
 }
 
+// Transitions returns the transition of every step, in order.
+func (s Sampler) Transitions() []sde.Transition {
+	all := make([]sde.Transition, s.Schedule.Steps())
+	for i := range all {
+		all[i] = s.Transition(i)
+	}
+	return all
+}
+
 // A Trajectory is the way of one sample from noise to picture.
 type Trajectory struct {
 	Request Request

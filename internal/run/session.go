@@ -178,8 +178,8 @@ func (s *Session) trainer() *grpo.Trainer {
 	c := s.Config
 	theta := s.Model.Theta()
 	times := schedule(c.Rollout, s.Model.Network, c.Rollout.Steps)
-	tr := &grpo.Trainer{
-		Model: s.Model, EMA: policy.NewEMA(theta, c.Train.EMADecay), Reward: s.total, Loss: loss(c.GRPO),
+	return grpo.NewTrainer(grpo.Settings{
+		Model: s.Model, Reference: s.base, EMA: policy.NewEMA(theta, c.Train.EMADecay), Reward: s.total, Loss: loss(c.GRPO),
 		Prompts: grpo.NewPrompts(c.Seed, s.Problem.Train, s.encode),
 		Sampler: grpo.Sampler{
 			Schedule: times, Dynamics: dynamics(c.Rollout, times), Window: window(c.Rollout), SharedNoise: c.Rollout.SharedNoise,
@@ -188,7 +188,5 @@ func (s *Session) trainer() *grpo.Trainer {
 		Passes: c.GRPO.Passes, MicroBatch: c.GRPO.MicroBatch, Workers: s.workers,
 		Adam:    optim.NewAdamW(len(theta.Trainable()), adam(c.Optimizer, c.Train.Iterations*c.GRPO.Passes)),
 		Rollout: rollout.NewPool(rollout.CPUs(s.Model, theta, s.workers), c.Rollout.Batch, s.Model.Network.Shape().Dim()),
-	}
-	tr.Start(s.base)
-	return tr
+	})
 }

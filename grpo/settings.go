@@ -1,0 +1,48 @@
+package grpo
+
+import (
+	"flowgrpo/internal/optim"
+	"flowgrpo/policy"
+	"flowgrpo/reward"
+	"flowgrpo/rollout"
+	"flowgrpo/sde"
+)
+
+// Loss holds the choices of the objective; see the package comment.
+type Loss struct {
+	Ratio          Ratio      // form of the probability ratio
+	Weight         StepWeight // of a step, relative to the others
+	ClipRange      float64    // ε > 0
+	KLCoef         float64    // β ≥ 0; 0 needs no reference policy
+	KL             KLForm     // form of the KL penalty
+	Spread         Spread     // what advantages are divided by
+	AdvantageLimit float64    // of |Â|, in standard deviations; 0 is none
+}
+
+// Sampler says how trajectories are drawn for training.
+type Sampler struct {
+	Schedule    sde.Schedule // times of the steps
+	Dynamics    sde.Dynamics // of the noisy steps
+	Window      sde.Window   // draws which steps are noisy and trained, anew each iteration
+	SharedNoise bool         // one initial noise per group
+}
+
+// Settings are what a [Trainer] works with and by.
+type Settings struct {
+	Model     *policy.Model // whose trained parameters are updated in place
+	Reference policy.Theta  // what KL is measured from; zero if Loss.KLCoef is 0
+	EMA       *policy.EMA   // moving average of the trained parameters, updated with them
+	Adam      *optim.AdamW  // optimizer of the trained parameters
+	Rollout   *rollout.Pool // devices that sample with the model's current parameters
+	Prompts   *Prompts      // to train on
+	Reward    reward.Reward // of finished pictures
+	Loss      Loss          // the objective
+	Sampler   Sampler       // how the rollout samples
+
+	Seed       int64 // of prompts, windows and noise
+	Groups     int   // prompts per iteration
+	GroupSize  int   // G, samples per prompt
+	Passes     int   // optimizer updates per iteration; the first is on-policy
+	MicroBatch int   // records per gradient program
+	Workers    int   // goroutines for rewards and gradients; results do not depend on it
+}
