@@ -117,9 +117,9 @@ func newProblem(t *testing.T, loss Loss, r regime) *problem {
 	settings.Reference = policy.Theta{Base: o.model.Weights.Clone()}
 	scramble(settings.Reference.Base, 12) // so that KL has a gradient
 	p := &problem{tr: NewTrainer(settings), regime: r}
-	s := rollout.Sampler{
-		Schedule: p.tr.Sampler.Schedule, Dynamics: p.tr.Sampler.Dynamics,
-		Plan: sde.AllButLast{}.Plan(p.tr.Sampler.Schedule.Steps(), nil), Velocities: true,
+	s := rollout.Process{
+		Schedule: p.tr.Sampling.Schedule, Dynamics: p.tr.Sampling.Dynamics,
+		Plan: sde.AllButLast{}.Plan(p.tr.Sampling.Schedule.Steps(), nil), Velocities: true,
 	}
 	p.transitions = s.Transitions()
 	trajectories, err := p.tr.Rollout.Sample(context.Background(), s, p.tr.noise(), p.tr.requests(tinyPrompts)[:2])
@@ -161,10 +161,10 @@ func (p *problem) loss(t *testing.T) float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	weights := stepWeights(p.tr.Loss.Weight, p.transitions, p.tr.Sampler.Schedule)
+	weights := stepWeights(p.tr.Loss.Weight, p.transitions, p.tr.Sampling.Schedule)
 	dim, total := float64(p.tr.Model.Network.Shape().Dim()), 0.0
 	for _, term := range terms {
-		from, to := p.tr.Sampler.Schedule.Step(term.Step)
+		from, to := p.tr.Sampling.Schedule.Step(term.Step)
 		total += weights[term.Step]*term.Surrogate + p.tr.Loss.KLCoef*p.tr.Loss.KL.Factor(p.transitions[term.Step], from-to)*term.KL/dim
 	}
 	return total / float64(len(terms))

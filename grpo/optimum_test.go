@@ -124,7 +124,7 @@ func fitMixture(t *testing.T, hidden, layers, steps int) *policy.Model {
 // optimum is a run towards the optimum.
 type optimum struct {
 	trainer *Trainer
-	sampler rollout.Sampler
+	process rollout.Process
 }
 
 func newOptimum(m *policy.Model, c course) *optimum {
@@ -133,17 +133,17 @@ func newOptimum(m *policy.Model, c course) *optimum {
 	theta := m.Theta()
 	tr := NewTrainer(Settings{
 		Model: m, Reference: m.Reference(), EMA: policy.NewEMA(theta, 0.97), Reward: right{},
-		Prompts: NewPrompts(1, []task.Prompt{{}}, func(string) policy.Condition { return policy.Condition{} }),
-		Loss:    Loss{Ratio: Mean{}, Weight: Unweighted{}, ClipRange: 0.2, KL: ExactKL{}, Spread: GlobalStd},
-		Sampler: Sampler{Schedule: schedule, Dynamics: dynamics, Window: sde.AllButLast{}},
-		Seed:    1, Groups: 2, GroupSize: c.groupSize, Passes: 1, MicroBatch: 256, Workers: 2,
+		Prompts:  NewPrompts(1, []task.Prompt{{}}, func(string) policy.Condition { return policy.Condition{} }),
+		Loss:     Loss{Ratio: Mean{}, Weight: Unweighted{}, ClipRange: 0.2, KL: ExactKL{}, Spread: GlobalStd},
+		Sampling: Sampling{Schedule: schedule, Dynamics: dynamics, Window: sde.AllButLast{}},
+		Seed:     1, Groups: 2, GroupSize: c.groupSize, Passes: 1, MicroBatch: 256, Workers: 2,
 		Adam: optim.NewAdamW(len(theta.Trainable()), optim.Settings{
 			LR: 1e-2, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, ClipNorm: 1,
 			Schedule: optim.Cosine{Warmup: 10, Total: c.iterations, Final: 0.01},
 		}),
 		Rollout: rollout.NewPool(rollout.CPUs(m, theta, 2), 128, 2),
 	})
-	return &optimum{tr, rollout.Sampler{Schedule: schedule, Dynamics: dynamics, Plan: sde.AllButLast{}.Plan(schedule.Steps(), nil)}}
+	return &optimum{tr, rollout.Process{Schedule: schedule, Dynamics: dynamics, Plan: sde.AllButLast{}.Plan(schedule.Steps(), nil)}}
 }
 
 // weight returns the share of n samples that theta puts on the right.
@@ -155,7 +155,7 @@ func (o *optimum) weight(t *testing.T, theta policy.Theta, n int) float64 {
 	}
 	pool := rollout.NewPool(rollout.CPUs(o.trainer.Model, theta, 2), 256, 2)
 	noise := rollout.Noise{Seed: 2, Initial: rng.EvalNoise, Step: rng.StepNoise}
-	trajectories, err := pool.Sample(context.Background(), o.sampler, noise, requests)
+	trajectories, err := pool.Sample(context.Background(), o.process, noise, requests)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func (tr *Trainer) batch(records []record, transitions []sde.Transition, weights
 	}
 	for i, r := range records {
 		k, traj := r.step, r.trajectory
-		t, _ := tr.Sampler.Schedule.Step(k)
+		t, _ := tr.Sampling.Schedule.Step(k)
 		step := transitions[k]
 		b.T[i] = float32(t)
 		b.X = append(b.X, traj.States[k]...)
@@ -79,7 +79,7 @@ type Term struct {
 // gradient stores in tr.grad the gradient of the loss over records and returns
 // its terms, in order.
 func (tr *Trainer) gradient(ctx context.Context, records []record, transitions []sde.Transition) ([]Term, error) {
-	weights := stepWeights(tr.Loss.Weight, transitions, tr.Sampler.Schedule)
+	weights := stepWeights(tr.Loss.Weight, transitions, tr.Sampling.Schedule)
 	obj := objective{corrected: tr.Loss.Ratio.Corrected(), kl: tr.Loss.KLCoef > 0}
 	terms := make([]Term, len(records))
 	chunks := slices.Collect(slices.Chunk(records, tr.MicroBatch))

@@ -19,8 +19,8 @@ type Loss struct {
 	AdvantageLimit float64    // of |Â|, in standard deviations; 0 is none
 }
 
-// Sampler says how trajectories are drawn for training.
-type Sampler struct {
+// Sampling says how trajectories are drawn for training.
+type Sampling struct {
 	Schedule    sde.Schedule // times of the steps
 	Dynamics    sde.Dynamics // of the noisy steps
 	Window      sde.Window   // draws which steps are noisy and trained, anew each iteration
@@ -37,7 +37,7 @@ type Settings struct {
 	Prompts   *Prompts      // to train on
 	Reward    reward.Reward // of finished pictures
 	Loss      Loss          // the objective
-	Sampler   Sampler       // how the rollout samples
+	Sampling  Sampling      // how the rollout draws trajectories
 
 	Seed       int64 // of prompts, windows and noise
 	Groups     int   // prompts per iteration

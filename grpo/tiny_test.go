@@ -63,13 +63,13 @@ func (level) Score(_ context.Context, batch []reward.Sample) ([]reward.Result, e
 
 // options are what the tests of the trainer vary.
 type options struct {
-	model   *policy.Model
-	loss    Loss
-	sampler Sampler
-	reward  reward.Reward
-	passes  int
-	workers int
-	batch   int // of the rollout
+	model    *policy.Model
+	loss     Loss
+	sampling Sampling
+	reward   reward.Reward
+	passes   int
+	workers  int
+	batch    int // of the rollout
 }
 
 func defaultLoss() Loss {
@@ -80,7 +80,7 @@ func newTrainer(o options) *Trainer {
 	theta := o.model.Theta()
 	dim := o.model.Network.Shape().Dim()
 	return NewTrainer(Settings{
-		Model: o.model, Reference: o.model.Reference(), EMA: policy.NewEMA(theta, 0.9), Reward: o.reward, Loss: o.loss, Sampler: o.sampler,
+		Model: o.model, Reference: o.model.Reference(), EMA: policy.NewEMA(theta, 0.9), Reward: o.reward, Loss: o.loss, Sampling: o.sampling,
 		Prompts: NewPrompts(3, tinyPrompts, o.model.Text.Encode),
 		Seed:    3, Groups: 4, GroupSize: 4, Passes: o.passes, MicroBatch: 5, Workers: o.workers,
 		Adam: optim.NewAdamW(len(theta.Trainable()), optim.Settings{
@@ -90,7 +90,7 @@ func newTrainer(o options) *Trainer {
 	})
 }
 
-func tinySampler() Sampler {
+func tinySampling() Sampling {
 	s := sde.Shifted(5, 3)
-	return Sampler{Schedule: s, Dynamics: sde.Precise{NoiseLevel: 0.7}, Window: sde.AllButLast{}}
+	return Sampling{Schedule: s, Dynamics: sde.Precise{NoiseLevel: 0.7}, Window: sde.AllButLast{}}
 }

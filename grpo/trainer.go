@@ -69,11 +69,11 @@ func (tr *Trainer) Iterate(ctx context.Context) (Stats, error) {
 	}
 	stats := Stats{Iteration: tr.iteration}
 	prompts := tr.Prompts.Deal(tr.iteration, tr.Groups)
-	plan := tr.Sampler.Window.Plan(tr.Sampler.Schedule.Steps(), tr.key(rng.Window).Rand())
+	plan := tr.Sampling.Window.Plan(tr.Sampling.Schedule.Steps(), tr.key(rng.Window).Rand())
 
 	clock := time.Now()
-	sampler := tr.sampler(plan)
-	trajectories, err := tr.Rollout.Sample(ctx, sampler, tr.noise(), tr.requests(prompts))
+	process := tr.process(plan)
+	trajectories, err := tr.Rollout.Sample(ctx, process, tr.noise(), tr.requests(prompts))
 	if err != nil {
 		return stats, tr.failed("rollout", err)
 	}
@@ -90,7 +90,7 @@ func (tr *Trainer) Iterate(ctx context.Context) (Stats, error) {
 	advantages, signal := Advantages(groups, tr.Loss.Spread, tr.Loss.AdvantageLimit)
 	stats.signals(groups, advantages, signal)
 
-	transitions := sampler.Transitions()
+	transitions := process.Transitions()
 	for i, records := range tr.slices(trajectories, groups, advantages, signal, plan) {
 		pass, err := tr.update(ctx, records, transitions, i == 0)
 		if err != nil {
@@ -132,7 +132,7 @@ func (tr *Trainer) update(ctx context.Context, records []record, transitions []s
 
 // penalty returns what a nat of divergence costs at a step.
 func (tr *Trainer) penalty(transition sde.Transition, step int) float64 {
-	t, next := tr.Sampler.Schedule.Step(step)
+	t, next := tr.Sampling.Schedule.Step(step)
 	return tr.Loss.KLCoef * tr.Loss.KL.Factor(transition, t-next) / float64(tr.Model.Network.Shape().Dim())
 }
 
@@ -212,11 +212,11 @@ func (tr *Trainer) group(results []reward.Result) []Group {
 	return groups
 }
 
-// sampler returns how the rollout of an iteration with the given plan samples.
-func (tr *Trainer) sampler(plan sde.Plan) rollout.Sampler {
-	return rollout.Sampler{
-		Schedule: tr.Sampler.Schedule, Dynamics: tr.Sampler.Dynamics, Plan: plan,
-		SharedNoise: tr.Sampler.SharedNoise, Velocities: tr.Loss.Ratio.Corrected(),
+// process returns how the rollout of an iteration with the given plan draws pictures.
+func (tr *Trainer) process(plan sde.Plan) rollout.Process {
+	return rollout.Process{
+		Schedule: tr.Sampling.Schedule, Dynamics: tr.Sampling.Dynamics, Plan: plan,
+		SharedNoise: tr.Sampling.SharedNoise, Velocities: tr.Loss.Ratio.Corrected(),
 	}
 }
 

@@ -49,7 +49,7 @@ func TestTrainerIsInvariant(t *testing.T) {
 }
 
 func fullRun() options {
-	return options{model: tinyModel(), loss: defaultLoss(), sampler: tinySampler(), reward: level{}, passes: 2}
+	return options{model: tinyModel(), loss: defaultLoss(), sampling: tinySampling(), reward: level{}, passes: 2}
 }
 
 // loraRun turns on everything that fullRun leaves off.
@@ -66,7 +66,7 @@ func loraRun() options {
 		Ratio: Guard{}, Weight: BySensitivity{}, ClipRange: 1e-3, KLCoef: 0.1, KL: ExactKL{},
 		Spread: GlobalStd, AdvantageLimit: 1.5,
 	}
-	o.sampler.Window, o.sampler.SharedNoise = sde.RandomSubset{Size: 2}, true
+	o.sampling.Window, o.sampling.SharedNoise = sde.RandomSubset{Size: 2}, true
 	return o
 }
 

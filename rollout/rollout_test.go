@@ -48,8 +48,8 @@ var (
 	tinyNoise    = Noise{Seed: 9, Iteration: 2, Initial: rng.InitNoise, Step: rng.StepNoise}
 )
 
-func tinySampler() Sampler {
-	return Sampler{
+func tinyProcess() Process {
+	return Process{
 		Schedule: tinySchedule, Dynamics: sde.Precise{NoiseLevel: 0.7}, Velocities: true,
 		Plan: sde.Plan{Noisy: []bool{true, false, true, true, false}, Train: []bool{true, false, false, true, false}},
 	}
@@ -73,7 +73,7 @@ func TestRolloutIsInvariant(t *testing.T) {
 	ask := requests(11)
 	sample := func(devices, batch int, ask []Request) ([]Trajectory, [][]float32) {
 		p := tinyPool(m, devices, batch)
-		trajectories, err := p.Sample(context.Background(), tinySampler(), tinyNoise, ask)
+		trajectories, err := p.Sample(context.Background(), tinyProcess(), tinyNoise, ask)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestRolloutIsInvariant(t *testing.T) {
 // model's, each step is its transition, Logp its log-probability.
 func TestTrajectoryIsConsistent(t *testing.T) {
 	t.Parallel()
-	m, s := tinyModel(), tinySampler()
+	m, s := tinyModel(), tinyProcess()
 	ask := requests(5)
 	trajectories, err := tinyPool(m, 2, 2).Sample(context.Background(), s, tinyNoise, ask)
 	if err != nil {
@@ -148,7 +148,7 @@ func TestTrajectoryIsConsistent(t *testing.T) {
 // Without a noisy step a rollout is Euler's method.
 func TestSampleWithoutNoiseIsEuler(t *testing.T) {
 	t.Parallel()
-	p, s := tinyPool(tinyModel(), 1, 4), tinySampler()
+	p, s := tinyPool(tinyModel(), 1, 4), tinyProcess()
 	s.Plan = sde.Plan{Noisy: make([]bool, 5), Train: make([]bool, 5)}
 	trajectories, err := p.Sample(context.Background(), s, tinyNoise, requests(6))
 	if err != nil {
@@ -168,7 +168,7 @@ func TestSampleWithoutNoiseIsEuler(t *testing.T) {
 // With shared noise a group begins at one point; the noise of its steps differs.
 func TestSharedNoise(t *testing.T) {
 	t.Parallel()
-	s := tinySampler()
+	s := tinyProcess()
 	for _, shared := range []bool{false, true} {
 		s.SharedNoise = shared
 		got, err := tinyPool(tinyModel(), 1, 3).Sample(context.Background(), s, tinyNoise, requests(8))
@@ -224,7 +224,7 @@ func (f *failing) Velocity(_ context.Context, dst, _ []float32, _ float64, _ []p
 func TestRolloutErrors(t *testing.T) {
 	t.Parallel()
 	p := NewPool([]Device{&failing{}}, 2, 6)
-	_, err := p.Sample(context.Background(), tinySampler(), tinyNoise, requests(8))
+	_, err := p.Sample(context.Background(), tinyProcess(), tinyNoise, requests(8))
 	if !errors.Is(err, errDevice) || !strings.Contains(err.Error(), "cpu:7") {
 		t.Errorf("error %v, want %v of cpu:7", err, errDevice)
 	}

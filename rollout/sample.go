@@ -9,8 +9,8 @@ import (
 	"flowgrpo/sde"
 )
 
-// A Sampler says how noise becomes pictures.
-type Sampler struct {
+// A Process says how noise becomes pictures, step by step.
+type Process struct {
 	Schedule    sde.Schedule
 	Dynamics    sde.Dynamics
 	Plan        sde.Plan // which steps are noisy; the others follow the ODE
@@ -19,19 +19,19 @@ type Sampler struct {
 }
 
 // Transition returns the transition of step i.
-func (s Sampler) Transition(i int) sde.Transition {
-	t, next := s.Schedule.Step(i)
-	if s.Plan.Noisy[i] {
-		return s.Dynamics.Transition(t, next)
+func (p Process) Transition(i int) sde.Transition {
+	t, next := p.Schedule.Step(i)
+	if p.Plan.Noisy[i] {
+		return p.Dynamics.Transition(t, next)
 	}
 	return sde.ODE{}.Transition(t, next)
 }
 
 // Transitions returns the transition of every step, in order.
-func (s Sampler) Transitions() []sde.Transition {
-	all := make([]sde.Transition, s.Schedule.Steps())
+func (p Process) Transitions() []sde.Transition {
+	all := make([]sde.Transition, p.Schedule.Steps())
 	for i := range all {
-		all[i] = s.Transition(i)
+		all[i] = p.Transition(i)
 	}
 	return all
 }
@@ -42,7 +42,7 @@ type Trajectory struct {
 	States  [][]float32 // T+1 states of D float32, exactly as the policy saw them
 	Logp    []float64   // log-probability of each step in nats, summed over D; 0 for ODE steps
 	// Velocities are those of the trained steps, nil for others and where the
-	// sampler does not keep them.
+	// process does not keep them.
 	Velocities [][]float32
 }
 
@@ -73,19 +73,19 @@ func (n Noise) step(r Request, i int) rng.Key {
 // Sample draws one trajectory per request, in order. It returns the first error of
 // a device, or the context's; trajectories are then incomplete. It panics if the
 // plan and the schedule differ in length.
-func (p *Pool) Sample(ctx context.Context, s Sampler, noise Noise, requests []Request) ([]Trajectory, error) {
-	if len(s.Plan.Noisy) != s.Schedule.Steps() {
-		panic(fmt.Sprintf("rollout: plan of %d steps for a schedule of %d", len(s.Plan.Noisy), s.Schedule.Steps()))
+func (p *Pool) Sample(ctx context.Context, how Process, noise Noise, requests []Request) ([]Trajectory, error) {
+	if len(how.Plan.Noisy) != how.Schedule.Steps() {
+		panic(fmt.Sprintf("rollout: plan of %d steps for a schedule of %d", len(how.Plan.Noisy), how.Schedule.Steps()))
 	}
 	out := make([]Trajectory, len(requests))
 	err := p.each(ctx, len(requests), func(ctx context.Context, d Device, lo, hi int) error {
-		return p.sampleChunk(ctx, d, s, noise, requests[lo:hi], out[lo:hi])
+		return p.sampleChunk(ctx, d, how, noise, requests[lo:hi], out[lo:hi])
 	})
 	return out, err
 }
 
-func (p *Pool) sampleChunk(ctx context.Context, d Device, s Sampler, noise Noise, requests []Request, out []Trajectory) error {
-	n, dim, steps := len(requests), p.dim, s.Schedule.Steps()
+func (p *Pool) sampleChunk(ctx context.Context, d Device, how Process, noise Noise, requests []Request, out []Trajectory) error {
+	n, dim, steps := len(requests), p.dim, how.Schedule.Steps()
 	states := make([][]float32, steps+1)
 	for i := range states {
 		states[i] = make([]float32, n*dim)
@@ -93,23 +93,23 @@ func (p *Pool) sampleChunk(ctx context.Context, d Device, s Sampler, noise Noise
 	v, eps := make([]float32, n*dim), make([]float32, dim)
 	row := func(x []float32, i int) []float32 { return x[i*dim : (i+1)*dim : (i+1)*dim] }
 	for i, r := range requests {
-		noise.initial(r, s.SharedNoise).Normals(row(states[0], i))
+		noise.initial(r, how.SharedNoise).Normals(row(states[0], i))
 		out[i] = Trajectory{Request: r, Logp: make([]float64, steps), Velocities: make([][]float32, steps)}
 	}
 	cond := conditions(requests)
 	for k := range steps {
-		t, _ := s.Schedule.Step(k)
+		t, _ := how.Schedule.Step(k)
 		if err := d.Velocity(ctx, v, states[k], t, cond); err != nil {
 			return err
 		}
-		tr := s.Transition(k)
+		tr := how.Transition(k)
 		for i, r := range requests {
 			x, next := row(states[k], i), row(states[k+1], i)
 			if tr.Std > 0 {
 				noise.step(r, k).Normals(eps)
 			}
 			tr.Step(next, x, row(v, i), eps)
-			if s.Velocities && s.Plan.Train[k] {
+			if how.Velocities && how.Plan.Train[k] {
 				out[i].Velocities[k] = slices.Clone(row(v, i))
 			}
 			if tr.Std > 0 {

@@ -103,7 +103,7 @@ func (s *sampler) integrate(ctx context.Context, requests []rollout.Request, mod
 func (s *sampler) walk(ctx context.Context, requests []rollout.Request, mode eval.Mode, add func([]float32)) error {
 	times := schedule(s.settings.Rollout, s.model.Network, mode.Steps)
 	measured := s.base != nil && mode.Steps == s.settings.Rollout.Steps
-	how := rollout.Sampler{
+	how := rollout.Process{
 		Schedule: times, Dynamics: dynamics(s.settings.Rollout, times),
 		Plan: sde.AllButLast{}.Plan(mode.Steps, nil), Velocities: measured,
 	}
@@ -125,7 +125,7 @@ func (s *sampler) walk(ctx context.Context, requests []rollout.Request, mode eva
 // divergence adds to s.kl the KL divergence of every trajectory's path to the
 // base's, in nats: the sum over its steps of the exact divergence between the two
 // Gaussians.
-func (s *sampler) divergence(ctx context.Context, how rollout.Sampler, trajectories []rollout.Trajectory) error {
+func (s *sampler) divergence(ctx context.Context, how rollout.Process, trajectories []rollout.Trajectory) error {
 	kl := make([]float64, len(trajectories))
 	devices := make(chan rollout.Device, len(s.base.devices))
 	for _, d := range s.base.devices {
@@ -151,7 +151,7 @@ func (s *sampler) divergence(ctx context.Context, how rollout.Sampler, trajector
 }
 
 // pathKL stores in kl the divergence of each trajectory to the paths of d's model.
-func pathKL(ctx context.Context, d rollout.Device, how rollout.Sampler, trajectories []rollout.Trajectory, kl []float64) error {
+func pathKL(ctx context.Context, d rollout.Device, how rollout.Process, trajectories []rollout.Trajectory, kl []float64) error {
 	dim := len(trajectories[0].States[0])
 	x, v := make([]float32, len(trajectories)*dim), make([]float32, len(trajectories)*dim)
 	cond := make([]policy.Condition, len(trajectories))

@@ -181,7 +181,7 @@ func (s *Session) trainer() *grpo.Trainer {
 	return grpo.NewTrainer(grpo.Settings{
 		Model: s.Model, Reference: s.base, EMA: policy.NewEMA(theta, c.Train.EMADecay), Reward: s.total, Loss: loss(c.GRPO),
 		Prompts: grpo.NewPrompts(c.Seed, s.Problem.Train, s.encode),
-		Sampler: grpo.Sampler{
+		Sampling: grpo.Sampling{
 			Schedule: times, Dynamics: dynamics(c.Rollout, times), Window: window(c.Rollout), SharedNoise: c.Rollout.SharedNoise,
 		},
 		Seed: c.Seed, Groups: c.Rollout.Groups, GroupSize: c.Rollout.GroupSize,
