@@ -164,3 +164,21 @@ func timeParts(lines []Metrics) Chart {
 	}
 	return c
 }
+
+// Charts returns reward, judge, Fréchet distance and diversity over the iterations,
+// one curve per arm, with the range over its runs as a band.
+func (c Comparison) Charts() []Chart {
+	l := DefaultLimits()
+	charts := []Chart{
+		{Title: "Held-out reward"}, {Title: "Independent judge"},
+		{Title: "Fréchet distance, × base; limit dashed", Marks: []float64{l.Frechet}},
+		{Title: "Diversity, × base; limit dashed", Marks: []float64{l.Diversity}},
+	}
+	for i, value := range []func(Point) Number{rewardAt, judgeAt, frechetAt, diversityAt} {
+		charts[i].XLabel = "iteration"
+		for _, a := range c.arms {
+			charts[i].Series = append(charts[i].Series, a.series(value))
+		}
+	}
+	return charts
+}

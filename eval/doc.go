@@ -11,9 +11,10 @@
 //   - diversity among samples of one prompt ([Diversity]): collapse.
 //
 // [Watch] compares them over a run and names reward hacking. [FromRun] reads a
-// run folder, [WriteHTML] turns it into one self-contained page. The shapes of
-// every JSON file of a run folder that carries results are the exported types of
-// this package; docs/metrics.md defines every number.
+// run folder, [WriteHTML] turns it into one self-contained page, [Compare] puts
+// several runs side by side. The shapes of every JSON file of a run folder that
+// carries results are the exported types of this package; docs/metrics.md defines
+// every number.
 //
 // Nothing here knows a network: pictures come from a [Sampler]. All results
 // depend only on the arguments, never on the number of workers.

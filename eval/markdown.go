@@ -2,6 +2,7 @@ package eval
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"image"
 	"image/draw"
@@ -34,20 +35,50 @@ func inBrackets(value, interval string) string {
 	return value + " (" + interval + ")"
 }
 
-// Compare lays a held-out figure ("reward", "judge", "frechet" or "diversity") of
-// several runs over each other. It panics if the figure is none of these.
-func Compare(title, key string, names []string, runs []Report) Chart {
-	for _, f := range figures() {
-		if f.key != key {
-			continue
-		}
-		c := Chart{Title: title, XLabel: "iteration"}
-		for i, r := range runs {
-			c.Series = append(c.Series, scores(r.Evaluations, names[i], key, f.value))
-		}
-		return c
+// Markdown returns the comparison as two tables for a document: before and after,
+// and the points of equal reward, if there are any. Notes are not in it.
+func (c Comparison) Markdown() string {
+	var b strings.Builder
+	b.WriteString("| arm | seeds | iterations | training, s | reward | gain | judge | gain | Fréchet, × base | diversity, × base |\n" +
+		"|---|---|---|---|---|---|---|---|---|---|\n")
+	for _, a := range c.Arms {
+		tableRow(&b, a, a.Iterations.text("%.0f", a), a.Seconds.text("%.0f", a),
+			a.Before.Reward.text("%.3f", a)+" → "+a.After.Reward.text("%.3f", a), a.Change.Reward.text("%+.3f", a),
+			a.Before.Judge.text("%.3f", a)+" → "+a.After.Judge.text("%.3f", a), a.Change.Judge.text("%+.3f", a),
+			a.Change.Frechet.text("%.2f", a), a.Change.Diversity.text("%.2f", a))
 	}
-	panic("eval: there is no such figure")
+	fmt.Fprintf(&b, "\nHeld-out prompts, sampler %s; ± is half the range over seeds.\n", cmp.Or(c.Mode, "–"))
+	if !c.EqualReward.Known() {
+		return b.String()
+	}
+	fmt.Fprintf(&b, "\nAt R = %.3f, the highest held-out reward that every run reaches along the way:\n\n", c.EqualReward)
+	b.WriteString("| arm | seeds | iterations to R | judge at R | Fréchet at R, × base | diversity at R, × base |\n" +
+		"|---|---|---|---|---|---|\n")
+	for _, a := range c.Arms {
+		tableRow(&b, a, a.IterationsToEqual.text("%.0f", a), a.AtEqual.Judge.text("%.3f", a),
+			a.AtEqual.Frechet.text("%.2f", a), a.AtEqual.Diversity.text("%.2f", a))
+	}
+	return b.String()
+}
+
+func tableRow(b *strings.Builder, a ArmFigures, cells ...string) {
+	label := strings.ReplaceAll(a.Label, "|", `\|`)
+	fmt.Fprintf(b, "| %s | %d | %s |\n", label, len(a.Runs), strings.Join(cells, " | "))
+}
+
+// text writes a spread over the runs of a, and how many have the figure if not all.
+func (s Spread) text(format string, a ArmFigures) string {
+	if s.N == 0 {
+		return "–"
+	}
+	text := fmt.Sprintf(format, s.Mean)
+	if s.HalfRange > 0 {
+		text += " ± " + fmt.Sprintf(strings.ReplaceAll(format, "+", ""), s.HalfRange)
+	}
+	if s.N < len(a.Runs) {
+		text += fmt.Sprintf(" (n = %d)", s.N)
+	}
+	return text
 }
 
 // BeforeAfter lays out the first and the last pictures of a run in one: per prompt

@@ -52,20 +52,3 @@ func TestBeforeAfter(t *testing.T) {
 		t.Error("no error without pictures")
 	}
 }
-
-func TestCompare(t *testing.T) {
-	r, err := FromRun(finishedRun())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := Compare("Held-out reward", "reward", []string{"with KL", "without"}, []Report{r, r})
-	if len(c.Series) != 2 || c.Series[1].Name != "without" || len(c.Series[0].Y) != 7 {
-		t.Errorf("chart %+v", c)
-	}
-	defer func() {
-		if recover() == nil {
-			t.Error("no panic for an unknown figure")
-		}
-	}()
-	Compare("", "beauty", nil, nil)
-}

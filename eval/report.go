@@ -96,21 +96,30 @@ func readMetricsFile(fsys fs.FS, r *Report) error {
 }
 
 func readEvaluations(fsys fs.FS, r *Report) error {
-	names, err := fs.Glob(fsys, "eval/*.json")
+	evals, err := evaluationsIn(fsys, "eval/*.json")
+	r.Evaluations = evals
+	return err
+}
+
+// evaluationsIn returns the evaluations in the files that match a pattern, by
+// iteration.
+func evaluationsIn(fsys fs.FS, pattern string) ([]Evaluation, error) {
+	names, err := fs.Glob(fsys, pattern)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var evals []Evaluation
 	for _, name := range names {
 		var e Evaluation
 		if err := readJSON(fsys, name, &e); err != nil {
-			return err
+			return evals, err
 		}
 		if len(e.Modes) > 0 {
-			r.Evaluations = append(r.Evaluations, e)
+			evals = append(evals, e)
 		}
 	}
-	slices.SortStableFunc(r.Evaluations, func(a, b Evaluation) int { return cmp.Compare(a.Iteration, b.Iteration) })
-	return nil
+	slices.SortStableFunc(evals, func(a, b Evaluation) int { return cmp.Compare(a.Iteration, b.Iteration) })
+	return evals, nil
 }
 
 func readSamples(fsys fs.FS, r *Report) error {

@@ -19,12 +19,23 @@ const (
 // colours is the number of series colours in the style sheet: classes c0 to c5.
 const colours = 6
 
-// svgStyle colours a chart that stands alone, for a light and a dark page; within
-// a report the page's own style sheet does.
-const svgStyle = `<style>` + chartCSS + `
-svg{--fg:#1b2130;--muted:#5d6678;--line:#e6e8ee;--bg:#fff;--c0:#3b5bdb;--c1:#e8590c;--c2:#2b8a3e;--c3:#9c36b5;--c4:#0c8599;--c5:#c2255c;background:var(--bg)}
-@media(prefers-color-scheme:dark){svg{--fg:#e8eaf1;--muted:#9aa3b5;--line:#2b3140;--bg:#12151c;--c0:#8ea2ff;--c1:#ff9b5e;--c2:#69db7c;--c3:#da8cf0;--c4:#4fd1e0;--c5:#ff8fb1}}
+// lightColours are the custom properties of a light page; darkColours overrides them
+// for readers in dark mode.
+const (
+	lightColours = `
+svg{--fg:#1b2130;--muted:#5d6678;--line:#e6e8ee;--bg:#fff;--c0:#3b5bdb;--c1:#e8590c;--c2:#2b8a3e;--c3:#9c36b5;--c4:#0c8599;--c5:#c2255c;background:var(--bg)}`
+	darkColours = `
+@media(prefers-color-scheme:dark){svg{--fg:#e8eaf1;--muted:#9aa3b5;--line:#2b3140;--bg:#12151c;--c0:#8ea2ff;--c1:#ff9b5e;--c2:#69db7c;--c3:#da8cf0;--c4:#4fd1e0;--c5:#ff8fb1}}`
+)
+
+// The style of a chart that stands alone: in the reader's mode, and always light.
+// Within a report the page's own style sheet does.
+const (
+	svgStyle = `<style>` + chartCSS + lightColours + darkColours + `
 </style>`
+	lightStyle = `<style>` + chartCSS + lightColours + `
+</style>`
+)
 
 // chartCSS styles the parts of a chart by custom properties of the page.
 const chartCSS = `
@@ -45,22 +56,75 @@ const chartCSS = `
 // SVG returns the chart as a file of its own, with title and legend, that follows
 // the reader's light or dark mode.
 func (c Chart) SVG() []byte {
-	const head = 44.0
-	var b strings.Builder
+	var b, legend strings.Builder
+	head := drawLegend(&legend, c.named(), chartW, 30) + 6
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 %g %g" role="img" aria-label="%s">`,
 		chartW, chartH+head, html.EscapeString(c.summary()))
 	b.WriteString(svgStyle)
-	fmt.Fprintf(&b, `<text class="title" x="%g" y="19">%s</text>`, marginL-34, html.EscapeString(c.Title))
-	x := marginL - 34
-	for i, s := range c.named() {
-		fmt.Fprintf(&b, `<rect class="f%d" x="%g" y="30" width="14" height="4" rx="2"/>`, i%colours, x)
-		fmt.Fprintf(&b, `<text x="%g" y="36">%s</text>`, x+18, html.EscapeString(s.Name))
-		x += 34 + 6*float64(len([]rune(s.Name)))
-	}
+	drawTitle(&b, c.Title)
+	b.WriteString(legend.String())
 	fmt.Fprintf(&b, `<g transform="translate(0 %g)">`, head)
 	c.body(&b)
 	b.WriteString(`</g></svg>`)
 	return []byte(b.String())
+}
+
+// textLeft is where titles and legends begin.
+const textLeft = marginL - 34
+
+func drawTitle(b *strings.Builder, title string) {
+	fmt.Fprintf(b, `<text class="title" x="%g" y="19">%s</text>`, textLeft, html.EscapeString(title))
+}
+
+// drawLegend names the series from the height y on, in as many lines of a width as
+// it takes, and returns where the last line ends.
+func drawLegend(b *strings.Builder, series []Series, width, y float64) float64 {
+	x := textLeft
+	for i, s := range series {
+		w := 34 + 6*float64(len([]rune(s.Name)))
+		if x+w > width && x > textLeft {
+			x, y = textLeft, y+16
+		}
+		fmt.Fprintf(b, `<rect class="f%d" x="%g" y="%g" width="14" height="4" rx="2"/>`, i%colours, x, y)
+		fmt.Fprintf(b, `<text x="%g" y="%g">%s</text>`, x+18, y+6, html.EscapeString(s.Name))
+		x += w
+	}
+	return y + 8
+}
+
+// panels returns charts of the same series as one file: two in a row below one
+// legend, on white, which a light and a dark page can hold.
+func panels(charts []Chart) []byte {
+	const head, gap, width = 26.0, 14.0, 2*chartW + 14
+	var summaries []string
+	var b strings.Builder
+	top := drawLegend(&b, charts[0].named(), width, 14) + gap
+	for i, c := range charts {
+		summaries = append(summaries, c.summary())
+		fmt.Fprintf(&b, `<g transform="translate(%g %g)">`, float64(i%2)*(chartW+gap), top+float64(i/2)*(head+chartH+gap))
+		drawTitle(&b, c.Title)
+		fmt.Fprintf(&b, `<g transform="translate(0 %g)">`, head)
+		if c.empty() {
+			fmt.Fprintf(&b, `<text x="%g" y="%g" text-anchor="middle">not measured</text>`, chartW/2, chartH/2)
+		} else {
+			c.body(&b)
+		}
+		b.WriteString(`</g></g>`)
+	}
+	height := top + float64((len(charts)+1)/2)*(head+chartH+gap)
+	begin := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 %g %g" role="img" aria-label="%s">%s`+
+		`<rect width="%g" height="%g" fill="#fff"/>`,
+		width, height, html.EscapeString(strings.Join(summaries, ". ")), lightStyle, width, height)
+	return []byte(begin + b.String() + `</svg>`)
+}
+
+// SVG returns the charts of the comparison as one file. More arms than there are
+// colours are an error.
+func (c Comparison) SVG() ([]byte, error) {
+	if len(c.arms) > colours {
+		return nil, fmt.Errorf("eval: a chart has %d colours, for %d arms", colours, len(c.arms))
+	}
+	return panels(c.Charts()), nil
 }
 
 // inline returns the chart as an element of a page with chartCSS, without title
