@@ -128,7 +128,7 @@ all steps and an independent judge.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
 	for _, command := range []func(args []string) *cobra.Command{
-		newTrain, newResume, newEval, newSample, newReport, newExport, newPretrain, newPlan, newDraw,
+		newTrain, newResume, newEval, newCompare, newSample, newReport, newExport, newPretrain, newPlan, newDraw,
 		newRecipes, newRuns, newReward, newDoctor, newCompletion, newVersion,
 	} {
 		root.AddCommand(command(args))
