@@ -88,7 +88,7 @@ var typicalDescriptors = sync.OnceValue(func() *[numClasses]descriptor {
 	img := task.NewImage(channels, height, width)
 	for c := range out {
 		n := 0.0
-		for size := minSize - 1.0; size <= maxSize; size += 0.5 {
+		for size := float64(minSize); size <= maxSize; size += 0.5 {
 			for place := range 16 {
 				for i := range img.Pix {
 					img.Pix[i] = 0

@@ -3,16 +3,19 @@ package shapes
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 )
 
 const maxObjects = 4
 
 // Lengths in pixels.
 const (
-	minSize = 8 // side of an object's box
+	side   = 8 // of an object's box
+	gap    = 2 // at least, between two boxes
+	border = 1 // free at the edge of the picture
+
+	minSize = 7 // of the boxes that the readers are tested with
 	maxSize = 9
-	gap     = 2 // at least, between two boxes
-	border  = 1 // free at the edge of the picture
 )
 
 // An object is a shape in a picture. Its box is the square of side size
@@ -64,10 +67,12 @@ func relate(a, b *object) [4]float64 {
 	return [4]float64{-ox, ox, -oy, oy}
 }
 
-// arrange places the objects in the cells of the grid. Objects that are related
-// share a row or a column, in the right order.
+// arrange places the objects in cells of the grid, in reading order, as captions
+// name what they show. Objects that are related share a row or a column instead,
+// in the order of the relation.
 func arrange(r *rand.Rand, scene []object, wants []want) {
-	cells := r.Perm(maxObjects) // cell c is at column c%2, row c/2
+	cells := r.Perm(maxObjects)[:len(scene)] // cell c is at column c%2, row c/2
+	slices.Sort(cells)
 	for i, w := range wants {
 		if w.relation >= 0 {
 			cells[0], cells[i] = gridPairs[w.relation][0], gridPairs[w.relation][1]
@@ -80,13 +85,11 @@ func arrange(r *rand.Rand, scene []object, wants []want) {
 	}
 }
 
-// put draws a size and a place on the pixel grid, with the box of o within the
-// given one.
+// put draws a place on the pixel grid, with the box of o within the given one.
 func (o *object) put(r *rand.Rand, within [4]int) {
-	size := minSize + r.IntN(maxSize-minSize+1)
-	x := within[0] + r.IntN(within[2]-within[0]-size+1)
-	y := within[1] + r.IntN(within[3]-within[1]-size+1)
-	o.size = float64(size)
+	x := within[0] + r.IntN(within[2]-within[0]-side+1)
+	y := within[1] + r.IntN(within[3]-within[1]-side+1)
+	o.size = side
 	o.x, o.y = float64(x)+o.size/2, float64(y)+o.size/2
 }
 
