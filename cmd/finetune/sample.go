@@ -23,7 +23,7 @@ func newSample([]string) *cobra.Command {
 		Short: "Draw pictures",
 		Long: `Draw pictures with the ODE and lay them out in one PNG, a row per prompt. Equal seeds
 draw from equal noise, so that two models can be compared picture by picture.`,
-		Example: `  finetune sample glyphs --prompt 'a sign that says "GO26"'
+		Example: `  finetune sample glyphs --prompt 'a navy sign that says "GO26"'
   finetune sample runs/shapes-20260102-150405 --prompt "a photo of two rings" -n 8
   finetune sample runs/shapes-20260102-150405 --step 0 --prompt "a photo of two rings" --out before.png`,
 		Args: cobra.ExactArgs(1),

@@ -1,6 +1,6 @@
 // Package glyphs is the text-rendering world: prompts such as
 //
-//	a sign that says "K7QX"
+//	a navy sign that says "K7QX"
 //
 // pictures of 3 × 12 × 44 with a word of three to five characters out of A-Z and
 // 0-9, and two independent readers.

@@ -5,8 +5,12 @@ import "math/rand/v2"
 // A rgb is a colour with components in [-1, 1].
 type rgb [3]float32
 
-// An inkPair is the colour of the text and of what is behind it.
-type inkPair struct{ ink, ground rgb }
+// An inkPair is the colour of the text and of what is behind it, by which prompts
+// name the pair.
+type inkPair struct {
+	name        string
+	ink, ground rgb
+}
 
 // jitter is the largest change of a colour component, in 8-bit units.
 const jitter = 18
@@ -14,21 +18,21 @@ const jitter = 18
 // palette holds the pairs that pictures start from: dark on light and light on
 // dark. With any jitter the two luminances are at least minContrast apart.
 var palette = []inkPair{
-	pair(0x101010, 0xf4f4f4), // black on white
-	pair(0x12306e, 0xf2e9c8), // navy on cream
-	pair(0x8c1414, 0xf0eee6), // dark red on paper
-	pair(0x0f4a24, 0xbfe3b4), // dark green on mint
-	pair(0xf6f6f6, 0x1a1a22), // white on black
-	pair(0xf6d94a, 0x1c2452), // yellow on navy
-	pair(0xf4f0ea, 0x9a1e1e), // white on red
-	pair(0xd8f0ff, 0x10543c), // ice on bottle green
+	pair("white", 0x101010, 0xf4f4f4), // with black
+	pair("cream", 0x12306e, 0xf2e9c8), // with navy
+	pair("paper", 0x8c1414, 0xf0eee6), // with dark red
+	pair("mint", 0x0f4a24, 0xbfe3b4),  // with dark green
+	pair("black", 0xf6f6f6, 0x1a1a22), // with white
+	pair("navy", 0xf6d94a, 0x1c2452),  // with yellow
+	pair("red", 0xf4f0ea, 0x9a1e1e),   // with white
+	pair("green", 0xd8f0ff, 0x10543c), // with ice
 }
 
 // minContrast is the least difference of luminance in any picture, on the scale
 // where black is -1 and white is 1.
 const minContrast = 0.7
 
-func pair(ink, ground uint32) inkPair { return inkPair{hex(ink), hex(ground)} }
+func pair(name string, ink, ground uint32) inkPair { return inkPair{name, hex(ink), hex(ground)} }
 
 func hex(v uint32) rgb {
 	var c rgb
@@ -43,9 +47,15 @@ func (c rgb) luminance() float64 {
 	return 0.299*float64(c[0]) + 0.587*float64(c[1]) + 0.114*float64(c[2])
 }
 
-// pickPair draws a pair of the palette and moves each component a little.
-func pickPair(r *rand.Rand) inkPair {
+// pickPair draws a pair of the palette, the one called name if there is one, and
+// moves each component a little.
+func pickPair(name string, r *rand.Rand) inkPair {
 	p := palette[r.IntN(len(palette))]
+	for _, q := range palette {
+		if q.name == name {
+			p = q
+		}
+	}
 	shake(&p.ink, r)
 	shake(&p.ground, r)
 	return p

@@ -206,7 +206,7 @@ func TestReadMixed(t *testing.T) {
 func mixed(img task.Image, i int) string {
 	const baseline = height - 2
 	r := key(i).Rand()
-	colors := pickPair(r)
+	colors := pickPair("", r)
 	size := r.IntN(2)
 	one := newPicture()
 	paint(img, layout{}, 0, 0, colors)

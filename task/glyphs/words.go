@@ -26,12 +26,16 @@ const (
 // setSeed makes the prompt sets; changing it makes a different benchmark.
 const setSeed = 20260101
 
-// templates hold the sentences; %s is the word.
+// templates hold the sentences, of a word and a ground.
+//
+// The ground is part of the prompt for the sake of the policy. Were it free, whole
+// pictures would be decided by coordinates that an update hardly moves, and the
+// noise of the gradient alone would make every sign green.
 var templates = []string{
-	`a sign that says "%s"`,
-	`the word "%s"`,
-	`a label reading "%s"`,
-	`"%s" in print`,
+	`a %[2]s sign that says "%[1]s"`,
+	`the word "%s" on %s`,
+	`a %[2]s label reading "%[1]s"`,
+	`"%s" in print on %s`,
 }
 
 // A promptSet is both splits and, for look-up, the held-out words.
@@ -74,14 +78,24 @@ func randomWord(r *rand.Rand, n int, taken map[string]bool) string {
 	}
 }
 
-// newPrompt asks for word in a sentence drawn from r.
+// newPrompt asks for word in a sentence and on a ground drawn from r.
 func newPrompt(id uint32, word string, r *rand.Rand) task.Prompt {
+	ground := palette[r.IntN(len(palette))].name
 	return task.Prompt{
 		ID:       id,
-		Text:     fmt.Sprintf(templates[r.IntN(len(templates))], word),
+		Text:     fmt.Sprintf(templates[r.IntN(len(templates))], word, ground),
 		Category: fmt.Sprintf("%d characters", len(word)),
-		Metadata: json.RawMessage(`{"text":"` + word + `"}`),
+		Metadata: json.RawMessage(`{"text":"` + word + `","ground":"` + ground + `"}`),
 	}
+}
+
+// ground returns the name of the colours that p asks for; "" if it leaves them open.
+func ground(p task.Prompt) string {
+	var m struct{ Ground string }
+	if json.Unmarshal(p.Metadata, &m) != nil {
+		return ""
+	}
+	return m.Ground
 }
 
 // Word returns the word that p asks for, the "text" of its metadata. It returns

@@ -52,7 +52,7 @@ func (wd *World) Example(key rng.Key, img task.Image) task.Prompt {
 	r := key.Rand()
 	word := randomWord(r, minLength+r.IntN(lengths), wd.set.reserved)
 	p := newPrompt(0, word, r)
-	wd.draw(word, r, img)
+	wd.draw(word, ground(p), r, img)
 	return p
 }
 
@@ -63,7 +63,7 @@ func (wd *World) Render(p task.Prompt, key rng.Key, img task.Image) {
 	if err != nil {
 		panic(err.Error())
 	}
-	wd.draw(word, key.Rand(), img)
+	wd.draw(word, ground(p), key.Rand(), img)
 }
 
 // Columns returns the columns [from, to) of the ink boxes of the characters that
@@ -79,13 +79,13 @@ func (wd *World) Columns(p task.Prompt, key rng.Key) [][2]int {
 	return list
 }
 
-// draw sets word in img, in colours of the palette.
-func (wd *World) draw(word string, r *rand.Rand, img task.Image) {
+// draw sets word in img, in the colours of that ground.
+func (wd *World) draw(word, ground string, r *rand.Rand, img task.Image) {
 	if img.C != channels || img.H != height || img.W != width {
 		panic(badShape)
 	}
 	l, x, baseline := wd.compose(word, r)
-	paint(img, l, x, baseline, pickPair(r))
+	paint(img, l, x, baseline, pickPair(ground, r))
 }
 
 // compose draws a style that word fits in, and its place near the middle: the

@@ -109,7 +109,7 @@ func TestVariety(t *testing.T) {
 func TestContrast(t *testing.T) {
 	r := key(1).Rand()
 	for range 5000 {
-		p := pickPair(r)
+		p := pickPair("", r)
 		if d := p.ink.luminance() - p.ground.luminance(); d < minContrast && -d < minContrast {
 			t.Fatalf("contrast of %v is %.2f, want at least %g", p, d, minContrast)
 		}
