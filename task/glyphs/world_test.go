@@ -1,6 +1,7 @@
 package glyphs
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -103,6 +104,33 @@ func TestVariety(t *testing.T) {
 	}
 	if len(seen) != len(faces)*len(capHeights) {
 		t.Errorf("%d styles drawn, want %d", len(seen), len(faces)*len(capHeights))
+	}
+}
+
+// TestGround checks that a picture has the ground that its prompt names, and that
+// every ground is asked for.
+func TestGround(t *testing.T) {
+	wd, img := New(), newPicture()
+	seen := map[string]int{}
+	for i := range 300 {
+		p := wd.Example(key(i), img)
+		name := ground(p)
+		seen[name]++
+		if !strings.Contains(p.Text, name) {
+			t.Fatalf("%q does not name the ground %q", p.Text, name)
+		}
+		at := slices.IndexFunc(palette, func(q inkPair) bool { return q.name == name })
+		for c, want := range palette[at].ground {
+			if d := img.At(c, 0, 0) - want; d < -jitter/127.5 || d > jitter/127.5 {
+				t.Errorf("%q: component %d of the ground is %g away from its colour", p.Text, c, d)
+			}
+		}
+	}
+	if len(seen) != len(palette) {
+		t.Errorf("prompts name %d grounds, want %d", len(seen), len(palette))
+	}
+	if got := ground(task.Prompt{Metadata: json.RawMessage(`{"text":"K7"}`)}); got != "" {
+		t.Errorf("a prompt without a ground has %q", got)
 	}
 }
 
