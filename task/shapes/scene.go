@@ -29,7 +29,7 @@ type object struct {
 
 // compose draws a scene that satisfies q: what q leaves open is random.
 //
-// Objects stand in the cells of a 2 by 2 grid, a pixel or two from its middle.
+// Objects stand in the cells of a 2 by 2 grid, at most a pixel from the middle.
 // Places all over the picture would be more natural, but a small network spends
 // its training on them: after 3600 steps it drew no shape right, in cells it does.
 func compose(r *rand.Rand, q *request) []object {

@@ -2,10 +2,14 @@
 // asked for in the six tasks and the metadata format of GenEval.
 //
 // A picture is RGB, 24 by 24, with one to four objects on a dark or a light ground.
-// An object is one of five classes in one of six colours, 7, 8 or 9 pixels wide,
-// anti-aliased. Its box lies on the pixel grid, at random, so that the boxes of two
-// objects stay apart. [World] renders pictures, [NewDetector] reads them for a
-// reward, and [NewJudge] reads them by another method for evaluation only.
+// An object is one of five classes in one of six colours, anti-aliased, in a box of
+// 8 by 8 pixels on the pixel grid. Objects stand in the cells of a 2 by 2 grid, one
+// in each, in the order in which the caption names them: left to right, then top to
+// bottom; two that the caption relates share the top row or the left column. So the
+// boxes of two objects stay apart.
+//
+// [World] renders pictures, [NewDetector] reads them for a reward, and [NewJudge]
+// reads them by another method for evaluation only.
 //
 // # Tasks
 //
@@ -17,7 +21,8 @@
 //	position       a photo of a circle left of a square          second of include has position
 //	color_attr     a photo of a red circle and a blue square     include 1 + 1, colors
 //
-// What a caption leaves open (colours, places) a rendering draws at random.
+// What a caption leaves open (colours, cells and the place within a cell, the
+// ground) a rendering draws at random.
 //
 // # What is held out
 //
