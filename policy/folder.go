@@ -115,6 +115,9 @@ func writeFolder(dir string, write func(dir string) error) (err error) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return fmt.Errorf("policy: save: %w", err)
 	}
+	if info, err := os.Lstat(dir); err == nil && !info.IsDir() {
+		return fmt.Errorf("policy: save: %s exists and is not a folder", dir)
+	}
 	// Removes an empty folder only: rename does not replace one everywhere.
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("policy: save: %s exists and is not an empty folder: %w", dir, err)

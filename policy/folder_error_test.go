@@ -186,6 +186,13 @@ func TestSaveRefuses(t *testing.T) {
 	if after, err := os.ReadFile(filepath.Join(dir, "model_index.json")); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the folder was changed: %v", err)
 	}
+	file := filepath.Join(dir, "model_index.json")
+	if err := Save(file, m, m.Theta(), SaveOptions{}); err == nil || !strings.Contains(err.Error(), "is not a folder") {
+		t.Errorf("in the place of a file: error %v", err)
+	}
+	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file was changed: %v", err)
+	}
 	captioned := NewModel(&Captioned{Network: tinyMMDiT(), Text: tinyText()}, nil, 1)
 	if err := Save(filepath.Join(dir, "x"), captioned, captioned.Theta(), SaveOptions{}); err == nil || !strings.Contains(err.Error(), "Split") {
 		t.Errorf("a captioned network: error %v", err)
