@@ -149,7 +149,7 @@ func (c *loraConfig) check() error {
 	case c.Type != "LORA":
 		return fmt.Errorf("peft_type is %q, want LORA", c.Type)
 	case c.Rank < 1 || c.Rank > maxSize:
-		return fmt.Errorf("r is %d, want at least 1", c.Rank)
+		return fmt.Errorf("r is %d, want 1 to %d", c.Rank, maxSize)
 	case c.Bias != "none":
 		return fmt.Errorf("bias is %q, want \"none\"", c.Bias)
 	case c.FanInFanOut, c.RSLoRA, c.DoRA, c.LoRABias:
