@@ -195,7 +195,7 @@ func (g *golden) checkParameters() {
 		prefix += peftPrefix
 	}
 	w := theta.Trained()
-	for _, p := range trainable(w) {
+	for _, p := range w.TrainableParameters() {
 		at := w.Offset(p.Name)
 		g.check(p.Name, grad[at:at+p.Size()], g.want(prefix+p.Name), gradientTolerance)
 	}

@@ -24,14 +24,6 @@ type VelocityModel interface {
 	Velocity(ctx context.Context, dst, x []float32, t float64, cond []Condition) error
 }
 
-// Trainable adds gradients: the loss is written as nodes of the same graph.
-type Trainable interface {
-	VelocityModel
-	// Gradient adds the gradient of obj over the batch to grad, which is laid out
-	// like Theta.Trainable, and returns what obj asked to see.
-	Gradient(grad []float32, obj Objective, batch Batch) ([]graph.Buffer, error)
-}
-
 // An Objective is a loss on velocities, as part of the graph.
 type Objective interface {
 	// Name distinguishes objectives; a Replica compiles one program per name and

@@ -67,7 +67,7 @@ func TestNetworksOnTapeMachine(t *testing.T) {
 			if out[0].F64[0] != loss {
 				t.Errorf("loss %v, TapeMachine %v", out[0].F64[0], loss)
 			}
-			for i, p := range trainable(theta.Trained()) {
+			for i, p := range theta.Trained().TrainableParameters() {
 				at := theta.Trained().Offset(p.Name)
 				if !sameBits(grad[at:at+p.Size()], want[i]) {
 					t.Errorf("gradient of %s differs", p.Name)
@@ -86,7 +86,7 @@ func tapeGradient(t *testing.T, m *Model, b Batch) (float64, [][]float32) {
 	g := p.builder.Graph
 	loss, _ := FlowMatching{}.Build(g, v)
 	var wrt []graph.Node
-	for _, param := range trainable(m.Theta().Trained()) {
+	for _, param := range m.Theta().Trained().TrainableParameters() {
 		wrt = append(wrt, p.builder.Param(param.Name))
 	}
 	grads, err := graph.Gradients(loss, wrt...)

@@ -18,7 +18,7 @@ type Replica struct {
 	gradient map[string]*program
 }
 
-var _ Trainable = (*Replica)(nil)
+var _ VelocityModel = (*Replica)(nil)
 
 // NewReplica returns a replica of m that runs with theta.
 func (m *Model) NewReplica(theta Theta) *Replica {
@@ -57,8 +57,9 @@ func (r *Replica) VelocityAt(dst, x, times []float32, cond []Condition) error {
 	return nil
 }
 
-// Gradient implements [Trainable]: the first buffer returned is the loss, the
-// others are the objective's outputs; all are overwritten by the next call.
+// Gradient adds the gradient of obj over the batch to grad, which is laid out like
+// [Theta.Trainable]. The first buffer returned is the loss, the others are the
+// objective's outputs; all are overwritten by the next call.
 func (r *Replica) Gradient(grad []float32, obj Objective, batch Batch) ([]graph.Buffer, error) {
 	p, err := r.gradientProgram(obj, len(batch.Cond))
 	if err != nil {
@@ -74,21 +75,11 @@ func (r *Replica) Gradient(grad []float32, obj Objective, batch Batch) ([]graph.
 		outputs[i] = p.Output(i)
 	}
 	w := r.theta.Trained()
-	for i, param := range trainable(w) {
+	for i, param := range w.TrainableParameters() {
 		at := w.Offset(param.Name)
 		kernel.Axpy(grad[at:at+param.Size()], 1, p.Output(len(outputs)+i).F32)
 	}
 	return outputs, nil
-}
-
-func trainable(w *Weights) []Parameter {
-	var params []Parameter
-	for _, p := range w.Parameters() {
-		if !p.Frozen {
-			params = append(params, p)
-		}
-	}
-	return params
 }
 
 // bind points the program at its parameters and inputs.
@@ -162,7 +153,7 @@ func (r *Replica) gradientProgram(obj Objective, batch int) (*program, error) {
 	p, v := r.build(batch)
 	loss, outputs := obj.Build(p.builder.Graph, v)
 	var wrt []graph.Node
-	for _, param := range trainable(r.theta.Trained()) {
+	for _, param := range r.theta.Trained().TrainableParameters() {
 		wrt = append(wrt, p.builder.Param(param.Name))
 	}
 	grads, err := graph.Gradients(loss, wrt...)

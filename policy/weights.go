@@ -106,6 +106,16 @@ func (w *Weights) Data() []float32 { return w.data }
 // Trainable returns the values of the parameters that are trained, not a copy.
 func (w *Weights) Trainable() []float32 { return w.data[:w.trained] }
 
+// TrainableParameters returns the parameters that Trainable holds the values of, in
+// order; do not modify.
+func (w *Weights) TrainableParameters() []Parameter {
+	n := slices.IndexFunc(w.params, func(p Parameter) bool { return p.Frozen })
+	if n < 0 {
+		return w.params
+	}
+	return w.params[:n]
+}
+
 // Clone returns an independent copy.
 func (w *Weights) Clone() *Weights {
 	c := *w

@@ -1,7 +1,6 @@
 package run
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -71,7 +70,7 @@ func saveCheckpoint(dir string, tr *grpo.Trainer, state checkpointState) error {
 // writeCheckpoint writes the files of a checkpoint to dir, the manifest last.
 func writeCheckpoint(dir string, tr *grpo.Trainer, state checkpointState) error {
 	theta := tr.Model.Theta()
-	params := trainedParameters(theta.Trained())
+	params := theta.Trained().TrainableParameters()
 	for _, f := range []struct {
 		name    string
 		tensors []safetensors.Tensor
@@ -92,17 +91,6 @@ func writeCheckpoint(dir string, tr *grpo.Trainer, state checkpointState) error 
 		return err
 	}
 	return writeJSON(filepath.Join(dir, manifestFile), m)
-}
-
-// trainedParameters returns the parameters that Theta.Trainable holds, in order.
-func trainedParameters(w *policy.Weights) []policy.Parameter {
-	var params []policy.Parameter
-	for _, p := range w.Parameters() {
-		if !p.Frozen {
-			params = append(params, p)
-		}
-	}
-	return params
 }
 
 // tensors cuts data, laid out like params, in named tensors that share its memory.
@@ -204,7 +192,7 @@ func loadCheckpoint(dir string, tr *grpo.Trainer, base string) (checkpointState,
 		return state, fmt.Errorf("%s: the run began with another base model (SHA-256 %.12s…, found %.12s…)", dir, state.Base, base)
 	}
 	theta := tr.Model.Theta()
-	params := trainedParameters(theta.Trained())
+	params := theta.Trained().TrainableParameters()
 	for name, into := range map[string]map[string][]float32{
 		weightsFile:   {"": theta.Trainable()},
 		emaFile:       {"": tr.EMA.Average.Trainable()},
@@ -233,7 +221,7 @@ func checkpoints(dir string) ([]int, error) {
 			steps = append(steps, step)
 		}
 	}
-	slices.SortFunc(steps, cmp.Compare[int])
+	slices.Sort(steps)
 	return steps, nil
 }
 

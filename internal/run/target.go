@@ -86,7 +86,8 @@ func (t *Target) restore(dir string, step int) error {
 		return err
 	}
 	t.Iteration = step
-	return loadTensors(filepath.Join(checkpoint, emaFile), trainedParameters(t.theta.Trained()), map[string][]float32{"": t.theta.Trainable()})
+	params := t.theta.Trained().TrainableParameters()
+	return loadTensors(filepath.Join(checkpoint, emaFile), params, map[string][]float32{"": t.theta.Trainable()})
 }
 
 // OpenModel opens a model folder, the model/ of a pretraining, or the embedded
