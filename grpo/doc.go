@@ -4,17 +4,19 @@
 // For each prompt the current policy samples a group of G trajectories. Package
 // grpo minimises
 //
-//	L(θ) = 1/N Σ w(k)·max(-Aᵢ·rᵢₖ, -Aᵢ·clip(rᵢₖ, 1-ε, 1+ε)) + β·KLᵢₖ/D
+//	L(θ) = 1/N Σ w(k)·max(-Aᵢ·rᵢₖ, -Aᵢ·clip(rᵢₖ, 1-ε, 1+ε)) + β·f(k)·KLᵢₖ/D
 //
-// over the N pairs of a trajectory i that carries a signal and a trained step k.
-// [Trainer.Iterate] is the algorithm on one screen.
+// over the N pairs of a trajectory i that carries a signal and a trained step k, for
+// pictures of D coordinates. [NewTrainer] checks the [Settings]; [Trainer.Iterate]
+// is the algorithm on one screen.
 //
-//	code        paper  meaning                                        unit
-//	advantage   Â      reward standardised within its group           1
-//	ratio       r      of probabilities, in the form of a [Ratio]     1
-//	ClipRange   ε      half-width of the trust region for r           1
-//	KLCoef      β      weight of the KL divergence to the reference   per nat and coordinate
-//	StepWeight  w      relative weight of a step, mean 1              1
+//	code        paper  meaning                                          unit
+//	advantage   Â      reward less its group's mean, over a [Spread]    1
+//	ratio       r      of probabilities, in the form of a [Ratio]       1
+//	ClipRange   ε      half-width of the trust region for r             1
+//	StepWeight  w      relative weight of a step, mean 1                1
+//	KLCoef      β      weight of the KL divergence to the reference     per nat and coordinate
+//	KLForm      f      1 for the divergence itself; see [VelocityKL]    1
 //
 // Data flows one way: noise → trajectory → reward → advantage → loss → gradient →
 // update. The loss is part of the network's graph (objective.go), so Gorgonia

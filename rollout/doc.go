@@ -1,5 +1,6 @@
-// Package rollout runs a policy from noise to pictures: stochastically, recording
-// what the update needs ([Pool.Sample]), or along the ODE ([Pool.Integrate]).
+// Package rollout runs a policy from noise to pictures: by a stochastic [Process],
+// recording what the update needs ([Pool.Sample]), or along the ODE
+// ([Pool.Integrate]).
 //
 // Work is cut in chunks of a fixed number of samples and dealt to the devices of
 // a pool as they become free. Noise is addressed by (seed, purpose, iteration,

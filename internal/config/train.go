@@ -68,18 +68,19 @@ type GRPO struct {
 	// released with Flow-GRPO), "guard" (bias-corrected and step-normalised,
 	// GRPO-Guard), "sum" (the true ratio).
 	Ratio string `toml:"ratio" oneof:"mean guard sum"`
-	// Weight of a step in the loss, mean 1 over the trained steps: "none"; "sensitivity"
-	// (Std/|V|: equal pull on the velocity at every step); "std2" (Std²); "dt" (step size).
+	// Weight of a step in the policy loss, mean 1 over all steps but the last: "none";
+	// "sensitivity" (Std/|V|: equal pull on the velocity at every step); "std2" (Std²);
+	// "dt" (1/√h for a step of length h).
 	StepWeight string `toml:"step_weight" oneof:"none sensitivity std2 dt"`
 	// Clip the ratio to [1-ε, 1+ε]. Its natural size depends on ratio: about 1e-4 for
 	// "mean" on large pictures, 1e-2 on tiny ones, 0.2 for "sum".
 	ClipRange float64 `toml:"clip_range" in:"(0,10]"`
-	// Weight β of the KL divergence to the reference (the base model). The divergence
-	// is in nats per step, averaged over coordinates. 0 means no KL and no reference.
+	// Weight β of the KL divergence to the reference (the base model), in the form kl
+	// says, per step and averaged over coordinates. 0 means no KL and no reference.
 	KLCoef float64 `toml:"kl_coef" in:"[0,1e6]"`
-	// Formula of the KL term: "exact" (closed form) or "flow-grpo" (the released code's,
-	// which leaves out the step size; for dynamics = "flow-sde"), "velocity" (half the
-	// squared distance of the velocities, which holds early and late steps alike).
+	// Form of the KL term: "exact" (the divergence in nats), "flow-grpo" (the released
+	// code's, h times that for a step of length h; for dynamics = "flow-sde"), "velocity"
+	// (half the squared distance of the velocities, which holds early and late steps alike).
 	KL string `toml:"kl" oneof:"exact flow-grpo velocity"`
 	// Divide advantages by the spread of each "group", or of the whole batch ("global").
 	AdvantageStd string `toml:"advantage_std" oneof:"group global"`

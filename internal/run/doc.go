@@ -10,12 +10,15 @@
 //	metrics.jsonl        one object per iteration, append-only; docs/metrics.md
 //	events.out.tfevents… the same for TensorBoard
 //	samples/iter-000050/ pictures: the same prompts and noise each time
-//	eval/                one JSON per evaluation, with per-prompt rows;
+//	eval/                one JSON per evaluation, with a row per picture;
 //	                     eval/full/ holds the full protocol before and after
 //	checkpoints/step-…/  what a resumed run continues from, exactly
 //	export/              the result as model folder and adapter, with a model card
 //	result.json          before and after
 //	report.html          the same to look at
+//
+// A pretraining has model/, the model folder, and neither eval/full/, checkpoints/,
+// export/ nor result.json.
 //
 // Strings of a recipe become types in wire.go and nowhere else.
 package run
