@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,7 +54,7 @@ func saveCheckpoint(dir string, tr *grpo.Trainer, state checkpointState) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".tmp-"+filepath.Base(dir)+"-")
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), newPrefix+filepath.Base(dir)+"-")
 	if err != nil {
 		return err
 	}
@@ -210,14 +211,14 @@ func loadCheckpoint(dir string, tr *grpo.Trainer, base string) (checkpointState,
 // checkpoints returns the iterations that have a checkpoint in the run folder dir,
 // ascending.
 func checkpoints(dir string) ([]int, error) {
-	names, err := filepath.Glob(filepath.Join(dir, "checkpoints", "step-*", manifestFile))
+	names, err := fs.Glob(os.DirFS(dir), "checkpoints/step-*/"+manifestFile) // dir may hold a "["
 	if err != nil {
 		return nil, err
 	}
 	var steps []int
 	for _, name := range names {
 		var step int
-		if _, err := fmt.Sscanf(filepath.Base(filepath.Dir(name)), "step-%d", &step); err == nil {
+		if _, err := fmt.Sscanf(name, "checkpoints/step-%d/", &step); err == nil {
 			steps = append(steps, step)
 		}
 	}

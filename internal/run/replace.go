@@ -5,15 +5,20 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"flowgrpo/internal/atomicfile"
 )
 
-// asidePrefix begins the name of a folder that replaceDir has moved aside; the rest
-// is the folder's own name.
-const asidePrefix = ".old-"
+// Prefixes of the names of folders on their way in or out.
+const (
+	newPrefix   = ".tmp-" // of one that is being written
+	asidePrefix = ".old-" // of one that replaceDir has moved aside; the rest is its own name
+)
 
 // replaceDir moves the folder tmp to dir. A folder that is there is moved aside
 // and removed once tmp has taken its place, so that one of the two is whole at any
-// time; [putBack] finds it after a crash in between.
+// time; [cleanUp] finds it after a crash in between.
 func replaceDir(tmp, dir string) error {
 	parent := filepath.Dir(dir)
 	aside := filepath.Join(parent, asidePrefix+filepath.Base(dir))
@@ -26,46 +31,44 @@ func replaceDir(tmp, dir string) error {
 		}
 	}
 	if err := os.Rename(tmp, dir); err != nil {
-		return errors.Join(err, putBack(parent))
+		return errors.Join(err, cleanUp(parent))
 	}
-	if err := syncDir(parent); err != nil {
+	if err := atomicfile.SyncDir(parent); err != nil {
 		return err
 	}
 	return os.RemoveAll(aside)
 }
 
-// putBack ends what replaceDir began in the folder parent: a folder that was moved
-// aside returns to its place if nothing has taken it, and is removed otherwise.
-func putBack(parent string) error {
-	asides, err := filepath.Glob(filepath.Join(parent, asidePrefix+"*"))
+// cleanUp ends what a crash cut short in the folder parent: a folder that was moved
+// aside returns to its place if nothing has taken it, and is removed otherwise, as is
+// one that was being written. A parent that does not exist is fine.
+func cleanUp(parent string) error {
+	entries, err := os.ReadDir(parent)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	for _, aside := range asides {
-		dir := filepath.Join(parent, filepath.Base(aside)[len(asidePrefix):])
-		_, err := os.Stat(dir)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			err = os.Rename(aside, dir)
-		case err == nil:
-			err = os.RemoveAll(aside)
+	for _, e := range entries {
+		path := filepath.Join(parent, e.Name())
+		name, aside := strings.CutPrefix(e.Name(), asidePrefix)
+		if aside {
+			dir := filepath.Join(parent, name)
+			if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+				if err := os.Rename(path, dir); err != nil {
+					return err
+				}
+				continue
+			} else if err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
+		if aside || strings.HasPrefix(e.Name(), newPrefix) {
+			if err := os.RemoveAll(path); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
-}
-
-// syncDir makes a rename in dir durable, where folders can be synced.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrInvalid) {
-		return err
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // A crash or an error at any moment leaves the old folder or the new one, whole and
-// in its place once putBack has run, and nothing beside it.
+// in its place once cleanUp has run, and nothing beside it.
 func TestReplaceDir(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -25,6 +25,7 @@ func TestReplaceDir(t *testing.T) {
 		{"failed", []string{"step-1"}, replaceDir, true, "step-1"},
 		{"crash before the new one came", []string{".old-step-1"}, nil, false, ".old-step-1"},
 		{"crash before the old one went", []string{"step-1", ".old-step-1"}, nil, false, "step-1"},
+		{"crash before the new one was written", []string{"step-1", ".tmp-step-2-1"}, nil, false, "step-1"},
 	} {
 		parent := t.TempDir()
 		for _, name := range tt.before {
@@ -37,7 +38,7 @@ func TestReplaceDir(t *testing.T) {
 		}
 		var err error
 		if tt.do == nil {
-			err = putBack(parent)
+			err = cleanUp(parent)
 		} else {
 			err = tt.do(filepath.Join(parent, ".tmp"), filepath.Join(parent, "step-1"))
 		}

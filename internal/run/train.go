@@ -148,7 +148,7 @@ func (r *trainRun) prepare(restore func(*trainRun) error) error {
 
 // restore continues from the latest whole checkpoint.
 func (r *trainRun) restore() error {
-	if err := putBack(r.folder.path("checkpoints")); err != nil {
+	if err := cleanUp(r.folder.path("checkpoints")); err != nil {
 		return err
 	}
 	steps, err := checkpoints(r.folder.dir)
