@@ -78,6 +78,9 @@ func describe(p eval.Point) string {
 // iterate runs the iterations that are left. The figures of the last one wait in
 // r.pending for the full protocol.
 func (r *trainRun) iterate(ctx context.Context) error {
+	if err := r.watch(r.session.Config.Monitor); err != nil {
+		return err // a resumed run that was stopped after the monitor had ended it
+	}
 	total := r.session.Config.Train.Iterations
 	r.options.Progress.Begin("training", total)
 	defer r.options.Progress.End()
