@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"flowgrpo/internal/atomicfile"
 	"flowgrpo/task"
 )
 
@@ -81,7 +82,7 @@ func SampleDir(iteration int) string { return fmt.Sprintf("samples/iter-%06d", i
 func EvaluationFile(iteration int) string { return fmt.Sprintf("eval/iter-%06d.json", iteration) }
 
 // WriteSamples writes every picture, grid.png and samples.json, in this order,
-// to dir, which it creates.
+// to dir, which it creates. samples.json appears complete or not at all.
 func WriteSamples(dir string, set SampleSet, images []task.Image) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("eval: %w", err)
@@ -105,8 +106,13 @@ func WriteSamples(dir string, set SampleSet, images []task.Image) error {
 	if err := write("grid.png", data, err); err != nil {
 		return err
 	}
-	data, err = json.MarshalIndent(set, "", "  ")
-	return write("samples.json", data, err)
+	if data, err = json.MarshalIndent(set, "", "  "); err == nil {
+		err = atomicfile.WriteBytes(filepath.Join(dir, "samples.json"), data)
+	}
+	if err != nil {
+		return fmt.Errorf("eval: %w", err)
+	}
+	return nil
 }
 
 // EncodePNG returns img as a PNG file.

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"flowgrpo/eval"
@@ -27,8 +29,11 @@ const (
 	done    = "done"
 )
 
-// runFile is the file that makes a folder a run.
-const runFile = "run.json"
+// Files of a run folder.
+const (
+	runFile     = "run.json" // makes a folder a run
+	metricsFile = "metrics.jsonl"
+)
 
 // A folder is a run folder that is being written.
 type folder struct {
@@ -104,10 +109,10 @@ func openFolder(dir string) (*folder, error) {
 // openLogs opens metrics.jsonl for appending and a new event file.
 func (f *folder) openLogs(now time.Time) error {
 	var err error
-	if f.metrics, err = os.OpenFile(f.path("metrics.jsonl"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
+	if f.metrics, err = os.OpenFile(f.path(metricsFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
 		return err
 	}
-	if err := dropCutLine(f.path("metrics.jsonl")); err != nil {
+	if err := dropCutLine(f.path(metricsFile)); err != nil {
 		return err
 	}
 	host, err := os.Hostname()
@@ -159,13 +164,10 @@ func (f *folder) log(m eval.Metrics) error {
 		return err
 	}
 	var scalars []tensorboard.Scalar
-	add := func(key string) {
-		if v, ok := m[key]; ok && v.Known() && key != eval.KeyIteration {
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		if v := m[key]; v.Known() && key != eval.KeyIteration {
 			scalars = append(scalars, tensorboard.Scalar{Tag: key, Value: float64(v)})
 		}
-	}
-	for _, key := range metricKeys(m) {
-		add(key)
 	}
 	return f.board.Scalars(int64(m[eval.KeyIteration]), scalars)
 }

@@ -1,16 +1,11 @@
 package run
 
 import (
-	"maps"
 	"math"
-	"slices"
 
 	"flowgrpo/eval"
 	"flowgrpo/grpo"
 )
-
-// metricKeys returns the keys of m, sorted.
-func metricKeys(m eval.Metrics) []string { return slices.Sorted(maps.Keys(m)) }
 
 // measure returns the figures of an iteration under the keys of docs/metrics.md.
 func measure(s grpo.Stats) eval.Metrics {

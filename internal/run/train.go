@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -81,10 +82,10 @@ func Resume(ctx context.Context, s *Session, o Options) (eval.Result, error) {
 
 // LoadRun returns the values that the run in the folder dir uses.
 func LoadRun(dir string) (*config.Config, error) {
-	if _, err := os.Stat(dir + "/" + runFile); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, runFile)); err != nil {
 		return nil, setup(fmt.Errorf("%s is not a run folder: %w", dir, err))
 	}
-	return config.Load(dir+"/config.toml", nil)
+	return config.Load(filepath.Join(dir, "config.toml"), nil)
 }
 
 func newTrainRun(s *Session, o Options, f *folder) *trainRun {
@@ -182,11 +183,16 @@ func (r *trainRun) restore() error {
 
 // recall reads the evaluations so far from metrics.jsonl.
 func (r *trainRun) recall() error {
-	report, err := eval.FromRun(os.DirFS(r.folder.dir))
+	f, err := os.Open(r.folder.path(metricsFile))
 	if err != nil {
 		return err
 	}
-	for _, m := range report.Metrics {
+	defer f.Close() // read only
+	lines, err := eval.ReadMetrics(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	for _, m := range lines {
 		if p, ok := pointOf(m); ok {
 			r.points = append(r.points, p)
 		}
