@@ -173,8 +173,11 @@ func (r *pretrainRun) work(ctx context.Context, half bool) error {
 	r.tuned = r.sampler(r.trainer.EMA.Average, nil)
 	r.judge = r.evaluator(r.options.Progress)
 	err := r.steps(ctx)
-	if err == nil || errors.Is(err, ErrStopped) {
-		return errors.Join(err, r.save(half))
+	if err != nil && !errors.Is(err, ErrStopped) {
+		return err
+	}
+	if err := r.save(half); err != nil {
+		return err // not ErrStopped, which says that there is a model
 	}
 	return err
 }
