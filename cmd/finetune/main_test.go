@@ -8,11 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"flowgrpo/eval"
 	"flowgrpo/internal/config"
 	"flowgrpo/internal/run"
 )
@@ -78,6 +80,31 @@ func TestExitCode(t *testing.T) {
 		if got := exitCode(tt.err); got != tt.want {
 			t.Errorf("%s: exit code %d, want %d", tt.reason, got, tt.want)
 		}
+	}
+}
+
+func TestPrintResult(t *testing.T) {
+	side := func(reward, single, count eval.Number) eval.Outcome {
+		unknown := eval.NaN()
+		return eval.Outcome{KLToBase: unknown, Score: eval.Score{
+			Reward: reward, Judge: unknown, Frechet: unknown, Diversity: unknown,
+			Categories: map[string]eval.Number{"single": single, "count": count},
+		}}
+	}
+	r := eval.Result{Base: side(0.25, 0.5, 0), Tuned: side(0.5, 0.75, 0.25), Gain: map[string]eval.Gain{
+		"reward":            {Mean: 0.25, Interval: [2]eval.Number{0.1, 0.4}},
+		"categories/single": {Mean: 0.25, Interval: [2]eval.Number{-0.1, 0.6}},
+	}}
+	var b strings.Builder
+	if err := printResult(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	want := "held-out prompts  base   tuned  gain\n" +
+		"reward            0.250  0.500  +0.250, 95 %: +0.100 to +0.400\n" +
+		"count             0.000  0.250\n" +
+		"single            0.500  0.750  +0.250, 95 %: -0.100 to +0.600\n"
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}
 }
 
