@@ -48,9 +48,9 @@ func NewGaussian(x [][]float64) Gaussian {
 //	|m_a - m_b|² + tr(S_a + S_b - 2 (S_a^½ S_b S_a^½)^½)
 //
 // It is 0 for equal arguments up to rounding and never negative. Between two sets
-// of n samples of one law it is positive, of the order of dimension²/n: compare
-// only distances taken with the same number of samples, and see
-// [Reference.Floor] for the value that perfection would get.
+// of n samples of one law it is positive, up to the order of dimension²/n and less
+// where features are correlated: compare only distances taken with the same number
+// of samples, and see [Reference.Floor] for the value that perfection would get.
 func Frechet(a, b Gaussian) float64 {
 	return frechet(a, symSqrt(a.Cov), b)
 }
