@@ -43,6 +43,9 @@ is a model folder or the name of an embedded model, judged as --recipe says.`,
 		if err != nil {
 			return err
 		}
+		if cmd.Flags().Changed("step") && !isFineTuning(positional[0]) {
+			return usage("--step is for runs; %s is not a fine-tuning run", positional[0])
+		}
 		target, err := openForEval(positional[0], name, step, recipe.sets)
 		if err != nil {
 			return err
@@ -60,9 +63,12 @@ is a model folder or the name of an embedded model, judged as --recipe says.`,
 	return c
 }
 
+// isFineTuning reports whether path is the folder of a fine-tuning run.
+func isFineTuning(path string) bool { return run.IsRun(path) && !run.IsPretraining(path) }
+
 // openForEval opens a fine-tuning run, or a model by a recipe.
 func openForEval(path, recipe string, step int, sets []string) (*run.Target, error) {
-	if run.IsRun(path) && !run.IsPretraining(path) {
+	if isFineTuning(path) {
 		if recipe != "" {
 			return nil, usage("--recipe is for models; a run has its own recipe, which --set can change")
 		}
@@ -87,11 +93,7 @@ func printEvaluation(w io.Writer, e eval.Evaluation) error {
 	row := func(name string, value func(eval.ModeScore) eval.Number) {
 		fmt.Fprint(t, name)
 		for _, m := range e.Modes {
-			if v := value(m); v.Known() {
-				fmt.Fprintf(t, "\t%.3f", float64(v))
-			} else {
-				fmt.Fprint(t, "\t–")
-			}
+			fmt.Fprint(t, "\t"+figure(value(m)))
 		}
 		fmt.Fprintln(t)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -112,7 +111,6 @@ func (p *plain) Close() {}
 // bars shows a bar per part.
 type bars struct {
 	box   *mpb.Progress
-	w     io.Writer
 	mu    sync.Mutex
 	parts []*barPart
 }
@@ -130,7 +128,7 @@ func (b *barPart) text(decor.Statistics) string {
 }
 
 func newBars(w io.Writer) *bars {
-	return &bars{box: mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh(), mpb.WithWidth(30)), w: w}
+	return &bars{box: mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh(), mpb.WithWidth(30))}
 }
 
 // Begin implements [run.Progress].
@@ -174,10 +172,3 @@ func (b *bars) Say(format string, args ...any) {
 
 // Close implements progress.
 func (b *bars) Close() { b.box.Wait() }
-
-func newEncoder(w io.Writer) *json.Encoder {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e
-}

@@ -45,6 +45,7 @@ func printResult(w io.Writer, r eval.Result) error {
 	return nil
 }
 
+// figure returns n with three decimals, a dash if it was not measured.
 func figure(n eval.Number) string {
 	if !n.Known() {
 		return "–"

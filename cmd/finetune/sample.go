@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +29,7 @@ draw from equal noise, so that two models can be compared picture by picture.`,
 	}
 	f := c.Flags()
 	f.StringArrayVar(&prompts, "prompt", nil, "what to draw; repeatable")
-	f.StringVar(&out, "out", "sample.png", "PNG file to write")
+	f.StringVar(&out, "out", "sample.png", "PNG file to write, - for standard output")
 	f.IntVarP(&n, "number", "n", 4, "pictures per prompt")
 	f.IntVar(&steps, "steps", 40, "denoising steps")
 	f.IntVar(&step, "step", -1, "checkpoint of a RUN: 0 is the base, -1 the latest")
@@ -44,7 +43,7 @@ draw from equal noise, so that two models can be compared picture by picture.`,
 		case n < 1 || steps < 1 || scale < 1 || scale > 64:
 			return usage("--number, --steps and --scale must be at least 1, and --scale at most 64")
 		}
-		target, err := openForSample(positional[0], step, guidance)
+		target, err := openForSample(positional[0], step, guidance, f.Changed)
 		if err != nil {
 			return err
 		}
@@ -57,7 +56,7 @@ draw from equal noise, so that two models can be compared picture by picture.`,
 			return err
 		}
 		if out == "-" {
-			_, err := os.Stdout.Write(data)
+			_, err := cmd.OutOrStdout().Write(data)
 			return err
 		}
 		if err := atomicfile.WriteBytes(out, data); err != nil {
@@ -69,9 +68,16 @@ draw from equal noise, so that two models can be compared picture by picture.`,
 	return c
 }
 
-func openForSample(path string, step int, guidance float64) (*run.Target, error) {
-	if run.IsRun(path) && !run.IsPretraining(path) {
+// openForSample opens a fine-tuning run, or a model; given says which flags were set.
+func openForSample(path string, step int, guidance float64, given func(flag string) bool) (*run.Target, error) {
+	if isFineTuning(path) {
+		if given("guidance") {
+			return nil, usage("--guidance is for models; a run draws with the guidance that it was trained with")
+		}
 		return run.OpenRun(path, step, nil)
+	}
+	if given("step") {
+		return nil, usage("--step is for runs; %s is not a fine-tuning run", path)
 	}
 	cfg := config.Default()
 	cfg.Train.Guidance = guidance

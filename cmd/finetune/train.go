@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -167,8 +168,10 @@ func finished(cmd *cobra.Command, output outputFlags, dir string, result eval.Re
 	return err
 }
 
-// printJSON prints v on one indented page.
+// printJSON prints v, indented.
 func printJSON(w io.Writer, v any) error {
-	e := newEncoder(w)
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
 	return e.Encode(v)
 }
