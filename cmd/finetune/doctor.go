@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowgrpo/configs"
-	"flowgrpo/internal/base"
 	"flowgrpo/internal/config"
 	"flowgrpo/internal/kernel"
 	"flowgrpo/internal/run"
@@ -56,12 +55,7 @@ func checks() []check {
 		{"recipes", recipes},
 	}
 	for _, name := range run.Worlds {
-		list = append(list, check{"model", func() (string, error) {
-			if _, err := base.Open(name); err != nil {
-				return "", err
-			}
-			return run.CheckModel(name)
-		}})
+		list = append(list, check{"model", func() (string, error) { return run.CheckEmbedded(name) }})
 	}
 	return list
 }

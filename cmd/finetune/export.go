@@ -29,7 +29,7 @@ A finished run has merged and peft in its export/ already.`,
 	}
 	c.Flags().StringVar(&format, "format", string(run.Merged), "diffusers, peft or merged")
 	c.Flags().StringVar(&out, "out", "", "folder, new or empty (default RUN/export-FORMAT)")
-	c.Flags().IntVar(&step, "step", -1, "checkpoint, -1 is the latest")
+	c.Flags().IntVar(&step, "step", -1, "checkpoint: 0 is the base, -1 the latest")
 	c.RunE = func(cmd *cobra.Command, positional []string) error {
 		dir := positional[0]
 		if out == "" {

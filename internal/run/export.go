@@ -59,7 +59,7 @@ func (s *Session) write(dir string, format Format, theta policy.Theta, name stri
 	case format == Merged, format == Diffusers && theta.Adapter == nil:
 		return policy.Save(dir, s.Model, theta, o)
 	case format == PEFT && theta.Adapter == nil:
-		return setup(fmt.Errorf("the run trained all weights: there is no adapter to export; use --format %s", Merged))
+		return setup(fmt.Errorf("there is no adapter to export: the run trained all weights, or this is its base; use --format %s", Merged))
 	case format == PEFT:
 		return policy.SaveAdapter(dir, s.Model, theta, o)
 	case format == Diffusers:

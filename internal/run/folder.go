@@ -62,8 +62,8 @@ func FreshDir(parent, name string, now time.Time) (string, error) {
 	}
 }
 
-// CheckFresh returns an error if a run cannot begin in dir: it must be empty or
-// not exist. dir = "" is fine.
+// CheckFresh returns an error if dir is there and not empty: nothing is written
+// among files of another origin. dir = "" is fine.
 func CheckFresh(dir string) error {
 	if dir == "" {
 		return nil
@@ -74,8 +74,10 @@ func CheckFresh(dir string) error {
 		return nil
 	case err != nil:
 		return setup(err)
+	case IsRun(dir):
+		return setup(fmt.Errorf("%s is not empty: it holds a run; to go on with it, use `finetune resume %s`", dir, dir))
 	case len(entries) > 0:
-		return setup(fmt.Errorf("%s is not empty: a run needs a folder of its own; to go on with a run, use `finetune resume %s`", dir, dir))
+		return setup(fmt.Errorf("%s is not empty; name a folder that is new or empty", dir))
 	}
 	return nil
 }

@@ -124,16 +124,21 @@ func (s *Session) prepare() error {
 func openModel(c *config.Config) (*policy.Model, error) {
 	path := c.Model.Path
 	if path == "" {
-		folder, err := base.Open(c.Task.World)
-		if err != nil {
-			return nil, err
-		}
-		return loadModel(folder, "the embedded base model "+c.Task.World)
+		return embeddedModel(c.Task.World)
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("model.path = %q: there is no such folder", path)
 	}
 	return loadModel(os.DirFS(path), path)
+}
+
+// embeddedModel loads the embedded base model of a world.
+func embeddedModel(world string) (*policy.Model, error) {
+	folder, err := base.Open(world)
+	if err != nil {
+		return nil, err
+	}
+	return loadModel(folder, "the embedded base model "+world)
 }
 
 // loadModel loads a model folder whose text encoder can be run; name is how

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 
 	"flowgrpo/eval"
-	"flowgrpo/internal/base"
 	"flowgrpo/internal/config"
 	"flowgrpo/policy"
 	"flowgrpo/task"
@@ -37,14 +36,14 @@ func IsPretraining(path string) bool {
 	return err == nil && info.IsDir() && IsRun(path)
 }
 
-// CheckModel loads the model called name and says what it is.
-func CheckModel(name string) (string, error) {
-	m, err := modelCalled(name)
+// CheckEmbedded loads the embedded model of a world and says what it is.
+func CheckEmbedded(world string) (string, error) {
+	m, err := embeddedModel(world)
 	if err != nil {
 		return "", err
 	}
 	s := m.Network.Shape()
-	return fmt.Sprintf("%s: %d parameters, pictures of %d×%d×%d", name, len(m.Weights.Data()), s.Channels, s.Height, s.Width), nil
+	return fmt.Sprintf("%s: %d parameters, pictures of %d×%d×%d", world, len(m.Weights.Data()), s.Channels, s.Height, s.Width), nil
 }
 
 // OpenRun opens the averaged weights of a fine-tuning run at an iteration, at the
@@ -109,11 +108,11 @@ func OpenModel(name string, c *config.Config) (*Target, error) {
 
 func modelCalled(name string) (*policy.Model, error) {
 	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
-		folder, err := base.Open(name)
+		m, err := embeddedModel(name)
 		if err != nil {
 			return nil, fmt.Errorf("%s: no such folder, and %w", name, err)
 		}
-		return loadModel(folder, name)
+		return m, nil
 	}
 	if IsPretraining(name) {
 		name = filepath.Join(name, "model")
