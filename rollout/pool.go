@@ -9,8 +9,8 @@ import (
 	"flowgrpo/policy"
 )
 
-// A Device computes velocities: a CPU slot or a GPU. It serves one goroutine at a
-// time.
+// A Device computes velocities, such as a slot of the processor. It serves one
+// goroutine at a time.
 type Device interface {
 	policy.VelocityModel
 	// Name identifies the device in messages, such as "cpu:1".
@@ -33,7 +33,7 @@ type Pool struct {
 }
 
 // NewPool returns a pool over devices for samples of dim coordinates, batch at a
-// time. It panics without a device or with batch < 1.
+// time. It panics without a device, or with batch or dim < 1.
 func NewPool(devices []Device, batch, dim int) *Pool {
 	if len(devices) == 0 || batch < 1 || dim < 1 {
 		panic("rollout: a pool needs a device, a batch and a dimension of at least 1")
@@ -45,9 +45,13 @@ func NewPool(devices []Device, batch, dim int) *Pool {
 	return p
 }
 
-// each calls run for every chunk of requests on a free device. The first error
-// cancels the rest and is returned with the device's name.
-func (p *Pool) each(ctx context.Context, n int, run func(ctx context.Context, d Device, lo, hi int) error) error {
+// Devices returns the number of devices.
+func (p *Pool) Devices() int { return p.count }
+
+// Each cuts n samples in chunks [lo, hi) and calls run for each on a free device, on
+// several at the same time. The first error cancels the rest and is returned with the
+// device's name.
+func (p *Pool) Each(ctx context.Context, n int, run func(ctx context.Context, d Device, lo, hi int) error) error {
 	work := pool.New().WithMaxGoroutines(p.count).WithContext(ctx).WithCancelOnError().WithFirstError()
 	for lo := 0; lo < n; lo += p.batch {
 		hi := min(lo+p.batch, n)

@@ -78,7 +78,7 @@ func (p *Pool) Sample(ctx context.Context, how Process, noise Noise, requests []
 		panic(fmt.Sprintf("rollout: plan of %d steps for a schedule of %d", len(how.Plan.Noisy), how.Schedule.Steps()))
 	}
 	out := make([]Trajectory, len(requests))
-	err := p.each(ctx, len(requests), func(ctx context.Context, d Device, lo, hi int) error {
+	err := p.Each(ctx, len(requests), func(ctx context.Context, d Device, lo, hi int) error {
 		return p.sampleChunk(ctx, d, how, noise, requests[lo:hi], out[lo:hi])
 	})
 	return out, err
@@ -129,7 +129,7 @@ func (p *Pool) sampleChunk(ctx context.Context, d Device, how Process, noise Noi
 // of D float32. It returns the first error of a device, or the context's.
 func (p *Pool) Integrate(ctx context.Context, solver sde.Solver, schedule sde.Schedule, noise Noise, requests []Request) ([][]float32, error) {
 	out := make([][]float32, len(requests))
-	err := p.each(ctx, len(requests), func(ctx context.Context, d Device, lo, hi int) error {
+	err := p.Each(ctx, len(requests), func(ctx context.Context, d Device, lo, hi int) error {
 		x := make([]float32, (hi-lo)*p.dim)
 		for i, r := range requests[lo:hi] {
 			out[lo+i] = x[i*p.dim : (i+1)*p.dim : (i+1)*p.dim]

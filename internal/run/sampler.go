@@ -4,8 +4,6 @@ import (
 	"context"
 	"math"
 
-	"github.com/sourcegraph/conc/pool"
-
 	"flowgrpo/eval"
 	"flowgrpo/internal/config"
 	"flowgrpo/internal/rng"
@@ -29,7 +27,6 @@ type sampler struct {
 	seed      int64
 	settings  config.Config
 	model     *policy.Model
-	devices   []rollout.Device
 	pool      *rollout.Pool
 	condition func(text string) policy.Condition
 	advance   func(n int) // reports pictures drawn; may be nil
@@ -44,10 +41,9 @@ var _ eval.Divergence = (*sampler)(nil)
 // sampler returns a sampler that runs with theta, whose later changes it sees.
 // base is nil for the base itself.
 func (s *Session) sampler(theta policy.Theta, base *sampler) *sampler {
-	devices := rollout.CPUs(s.Model, theta, s.workers)
 	return &sampler{
-		seed: evalSeed, settings: *s.Config, model: s.Model, devices: devices, condition: s.condition, base: base,
-		pool: rollout.NewPool(devices, s.Config.Eval.Batch, s.Model.Network.Shape().Dim()),
+		seed: evalSeed, settings: *s.Config, model: s.Model, condition: s.condition, base: base,
+		pool: rollout.NewPool(rollout.CPUs(s.Model, theta, s.workers), s.Config.Eval.Batch, s.Model.Network.Shape().Dim()),
 	}
 }
 
@@ -67,7 +63,7 @@ func (s *sampler) Sample(ctx context.Context, prompts []task.Prompt, perPrompt i
 	s.kl, s.known = 0, s.base == nil && mode.Stochastic && mode.Steps == s.settings.Rollout.Steps
 	// One block after the other, so that progress is seen and trajectories are
 	// not all in memory at once; a picture does not depend on its block.
-	block := 4 * s.settings.Eval.Batch * len(s.devices)
+	block := 4 * s.settings.Eval.Batch * s.pool.Devices()
 	for lo := 0; lo < len(requests); lo += block {
 		part := requests[lo:min(lo+block, len(requests))]
 		draw := s.integrate
@@ -127,21 +123,10 @@ func (s *sampler) walk(ctx context.Context, requests []rollout.Request, mode eva
 // Gaussians.
 func (s *sampler) divergence(ctx context.Context, how rollout.Process, trajectories []rollout.Trajectory) error {
 	kl := make([]float64, len(trajectories))
-	devices := make(chan rollout.Device, len(s.base.devices))
-	for _, d := range s.base.devices {
-		devices <- d
-	}
-	work := pool.New().WithMaxGoroutines(len(s.base.devices)).WithContext(ctx).WithCancelOnError().WithFirstError()
-	batch := s.settings.Eval.Batch
-	for lo := 0; lo < len(trajectories); lo += batch {
-		hi := min(lo+batch, len(trajectories))
-		work.Go(func(ctx context.Context) error {
-			d := <-devices
-			defer func() { devices <- d }()
-			return pathKL(ctx, d, how, trajectories[lo:hi], kl[lo:hi])
-		})
-	}
-	if err := work.Wait(); err != nil {
+	err := s.base.pool.Each(ctx, len(trajectories), func(ctx context.Context, d rollout.Device, lo, hi int) error {
+		return pathKL(ctx, d, how, trajectories[lo:hi], kl[lo:hi])
+	})
+	if err != nil {
 		return err
 	}
 	for _, v := range kl {
