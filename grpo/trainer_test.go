@@ -222,8 +222,8 @@ func TestRewardErrorIsReported(t *testing.T) {
 	o := fullRun()
 	o.workers, o.batch, o.reward = 2, 5, dead{}
 	_, err := newTrainer(o).Iterate(context.Background())
-	if !errors.Is(err, errDead) {
-		t.Errorf("error %v, want %v", err, errDead)
+	if !errors.Is(err, errDead) || !strings.HasPrefix(err.Error(), "iteration 0: reward: ") {
+		t.Errorf("error %v, want %v of iteration 0, reward", err, errDead)
 	}
 }
 
