@@ -12,10 +12,10 @@ test: ## vet and test
 	go vet ./...
 	go test ./...
 
-race: ## test under the race detector
+race: ## test under the race detector (needs a C compiler)
 	go test -race ./...
 
-long: ## tests that take minutes, too
+long: ## all tests, those that take minutes too
 	FLOWGRPO_LONG=1 go test -timeout 60m ./...
 
 vet: ## static checks
@@ -37,7 +37,7 @@ fuzz: ## every fuzz target for 20 seconds
 generate: ## write the generated files again
 	go generate ./...
 
-goldens: ## write testdata/reference again (needs Python with torch, diffusers, peft)
+goldens: ## write testdata/reference again (needs contrib/goldens/requirements.txt)
 	PYTHONHASHSEED=0 python3 contrib/goldens/make.py
 
 ci: ## what continuous integration runs

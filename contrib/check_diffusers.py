@@ -7,9 +7,13 @@
 MODEL is a folder with transformer/ in it. With --pipeline it is loaded as a whole pipeline, and the
 adapter by load_lora_weights instead of PEFT. IN holds hidden_states, encoder_hidden_states,
 pooled_projections and timestep; OUT holds output, which is compared with the Python model's, run in
-float64. A missing, unexpected or misshapen tensor in a folder is an error. Prints one JSON object and
-exits with 1 on such an error or when the largest difference exceeds --tolerance times the largest
-output.
+float64. A missing, unexpected or misshapen tensor of the transformer is an error, and so is a missing
+or unexpected one of an adapter that PEFT loads; of one that goes through --pipeline only the output is
+checked. Prints one JSON object and exits with 1 on such an error or when the largest difference exceeds
+--tolerance times the largest output.
+
+`FLOWGRPO_LONG=1 go test ./policy -run DiffusersReadsOurFolders` runs it on folders of its own;
+goldens/requirements.txt lists what it needs.
 """
 
 import argparse
