@@ -9,7 +9,8 @@
 // noted in a JPEG's EXIF data is not applied.
 //
 // [Open] checks everything at once: each picture of the folder has one line, and
-// each line one picture that decodes. Errors name metadata.jsonl's line.
+// each line one picture that decodes. Errors name metadata.jsonl's line, or the
+// picture that has none.
 package imagefolder
 
 import (
