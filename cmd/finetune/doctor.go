@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowgrpo/configs"
+	"flowgrpo/internal/base"
 	"flowgrpo/internal/config"
 	"flowgrpo/internal/kernel"
 	"flowgrpo/internal/run"
@@ -54,7 +55,11 @@ func checks() []check {
 		{"folder", writable},
 		{"recipes", recipes},
 	}
-	for _, name := range run.Worlds {
+	models := base.Names()
+	if len(models) == 0 {
+		models = []string{defaultRecipe} // the error says what to do without
+	}
+	for _, name := range models {
 		list = append(list, check{"model", func() (string, error) { return run.CheckEmbedded(name) }})
 	}
 	return list

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"flowgrpo/eval"
+	"flowgrpo/internal/base"
 	"flowgrpo/internal/config"
 	"flowgrpo/policy"
 	"flowgrpo/task"
@@ -114,23 +115,31 @@ func modelCalled(name string) (*policy.Model, error) {
 		}
 		return m, nil
 	}
-	if IsPretraining(name) {
-		name = filepath.Join(name, "model")
-	}
+	name = modelFolder(name)
 	return loadModel(os.DirFS(name), name)
 }
 
-// EvaluateModel opens a model for [Target.Evaluate] by the protocol of c.
-func EvaluateModel(name string, c *config.Config) (*Target, error) {
-	if _, err := os.Stat(name); err == nil {
-		if IsPretraining(name) {
-			name = filepath.Join(name, "model")
-		}
-		c.Model.Path = name
-	} else {
-		c.Task.World, c.Model.Path = name, ""
+// modelFolder returns the model/ of a pretraining, or path itself.
+func modelFolder(path string) string {
+	if IsPretraining(path) {
+		return filepath.Join(path, "model")
 	}
-	s, err := Open(c)
+	return path
+}
+
+// EvaluateModel opens a model folder, the model/ of a pretraining, or the embedded
+// model of that name, for [Target.Evaluate] by the protocol of c.
+func EvaluateModel(name string, c *config.Config) (*Target, error) {
+	own := *c
+	if _, err := os.Stat(name); err == nil {
+		name = modelFolder(name)
+		own.Model.Path = name
+	} else if _, err := base.Open(name); err != nil {
+		return nil, setup(fmt.Errorf("%s: no such folder, and %w", name, err))
+	} else {
+		own.Task.World, own.Model.Path = name, ""
+	}
+	s, err := Open(&own)
 	if err != nil {
 		return nil, err
 	}
