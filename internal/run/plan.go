@@ -114,7 +114,10 @@ func (s *Session) memory() (int, error) {
 	if _, err := r.Gradient(make([]float32, trained), policy.FlowMatching{}, batch(c.GRPO.MicroBatch)); err != nil {
 		return 0, err
 	}
-	const copies = 1 + 2 + 1 + 8 // average, moments, gradient, partial gradients
+	copies := 1 + 2 + 1 + 8 // average, moments, gradient, partial gradients
+	if s.Model.LoRA == nil {
+		copies++ // the base is trained, so that the reference is a copy
+	}
 	return 4*(len(s.Model.Weights.Data())+copies*trained) + s.workers*r.Bytes(), nil
 }
 
