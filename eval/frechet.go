@@ -96,7 +96,7 @@ func symSqrt(s *mat.SymDense) *mat.Dense {
 	scaled := mat.DenseCopyOf(&u)
 	for j, v := range eig.Values(nil) {
 		root := math.Sqrt(max(0, v))
-		for i := range len(u.RawMatrix().Data) / u.RawMatrix().Cols {
+		for i := range s.SymmetricDim() {
 			scaled.Set(i, j, root*u.At(i, j))
 		}
 	}

@@ -68,7 +68,7 @@ type ModeScore struct {
 // An Evaluation is one file of a run's eval folder.
 type Evaluation struct {
 	Iteration int         `json:"iteration"` // 0 is the base model
-	Weights   string      `json:"weights"`   // "base", "ema" or "raw"
+	Weights   string      `json:"weights"`   // "base", or "ema" for the moving average
 	Modes     []ModeScore `json:"modes"`
 }
 

@@ -16,7 +16,7 @@ import (
 // missing: a report of a run that has just begun is a valid report.
 type Report struct {
 	Run         RunInfo
-	Result      *Result // nil until the run has ended
+	Result      *Result // of a run that has not ended, what there is so far; nil without an evaluation
 	Metrics     []Metrics
 	Evaluations []Evaluation // by iteration
 	Samples     []SampleSet  // by iteration

@@ -116,8 +116,9 @@ func (VelocityKL) Factor(tr sde.Transition, _ float64) float64 {
 	return 1 / (s * s)
 }
 
-// stepWeights returns the weight of every trained step, with mean 1 over all steps
-// that could be trained, so that a random subset is weighted like the whole.
+// stepWeights returns the weight of every step: 0 for those without a density, and
+// mean 1 over the others, trained or not, so that a random subset is weighted like
+// the whole.
 func stepWeights(w StepWeight, transitions []sde.Transition, s sde.Schedule) []float64 {
 	weights := make([]float64, len(transitions))
 	var total float64

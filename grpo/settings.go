@@ -44,5 +44,5 @@ type Settings struct {
 	GroupSize  int   // G, samples per prompt
 	Passes     int   // optimizer updates per iteration; the first is on-policy
 	MicroBatch int   // records per gradient program
-	Workers    int   // goroutines for rewards and gradients; results do not depend on it
+	Workers    int   // calls of the reward, and gradient programs, at a time; results do not depend on it
 }

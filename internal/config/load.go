@@ -26,7 +26,7 @@ type Recipe struct {
 	Text string // without byte order mark
 }
 
-// Open reads the recipe in the file path or, if there is no such file, the
+// Open reads the recipe in the file called name or, if there is no such file, the
 // embedded recipe of that name ("glyphs", "glyphs.toml" or "configs/glyphs.toml").
 func Open(name string) (Recipe, error) {
 	text, err := readFile(name)
