@@ -4,8 +4,9 @@
 // A [Network] is an architecture written as an expression graph; [MMDiT] is the
 // transformer of Stable Diffusion 3 and 3.5 under diffusers' tensor names, [MLP]
 // a small network for low-dimensional flows, [Guided] wraps either with
-// classifier-free guidance, [Captioned] with its text encoder, to train both. A [Model] is a network with its weights, text encoder
-// and, when fine-tuned by low-rank adapters, the adapter.
+// classifier-free guidance, [Captioned] with its text encoder, to train both. A
+// [Model] is a network with its weights, text encoder and, when fine-tuned by
+// low-rank adapters, the adapter.
 //
 // A [Theta] is one set of parameters that the model can run with: the current
 // ones, their moving average, or the reference (adapter off, or a frozen copy).
