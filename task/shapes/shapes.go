@@ -3,8 +3,8 @@
 //
 // A picture is RGB, 24 by 24, with one to four objects on a dark or a light ground.
 // An object is one of five classes in one of six colours, anti-aliased, in a box of
-// 8 by 8 pixels on the pixel grid. Objects stand in the cells of a 2 by 2 grid, one
-// in each, in the order in which the caption names them: left to right, then top to
+// 8 by 8 pixels on the pixel grid. Objects stand in the middle of the cells of a 2 by
+// 2 grid, in the order in which the caption names them: left to right, then top to
 // bottom; two that the caption relates share the top row or the left column. So the
 // boxes of two objects stay apart.
 //
