@@ -3,6 +3,7 @@ package glyphs
 import (
 	"math"
 
+	"flowgrpo/internal/edit"
 	"flowgrpo/internal/rng"
 	"flowgrpo/task"
 )
@@ -95,27 +96,6 @@ func spots(img task.Image, i int) {
 	}
 }
 
-// distance returns the Levenshtein distance of a and b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range a {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range b {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}
-
 // accuracy returns 1 - (sum of edit distances)/(sum of lengths) of r over n
 // examples, each degraded by spoil.
 func accuracy(r task.Reader, n int, spoil func(img task.Image, i int)) float64 {
@@ -124,7 +104,7 @@ func accuracy(r task.Reader, n int, spoil func(img task.Image, i int)) float64 {
 	for i := range n {
 		want, _ := Word(wd.Example(key(i), img))
 		spoil(img, i)
-		wrong += min(len(want), distance(r.Read(img), want))
+		wrong += min(len(want), edit.Distance(r.Read(img), want))
 		all += len(want)
 	}
 	return 1 - float64(wrong)/float64(all)

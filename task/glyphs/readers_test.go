@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"flowgrpo/internal/edit"
 	"flowgrpo/internal/longtest"
 	"flowgrpo/task"
 )
@@ -175,7 +176,7 @@ func TestReadHalf(t *testing.T) {
 			}
 			paint(img, l, margin, l.ascent, palette[s%len(palette)])
 			eraseRows(img, l.ascent-l.style.cap/2, height)
-			kept += max(0, 4-distance(r.Read(img), "K7QX"))
+			kept += max(0, 4-edit.Distance(r.Read(img), "K7QX"))
 		}
 		if limit := len(wd.styles); kept > limit { // one of the four characters
 			t.Errorf("%s: %d characters read from upper halves, want at most %d", r.name, kept, limit)
@@ -192,7 +193,7 @@ func TestReadMixed(t *testing.T) {
 		var wrong, all int
 		for i := range words {
 			want := mixed(img, i)
-			wrong += distance(r.Read(img), want)
+			wrong += edit.Distance(r.Read(img), want)
 			all += len(want)
 		}
 		if limit := all * 3 / 100; wrong > limit { // 0 and O of different faces may look alike

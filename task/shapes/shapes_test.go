@@ -1,6 +1,7 @@
 package shapes
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"hash/fnv"
@@ -194,9 +195,18 @@ func check(t *testing.T, scene []object, req *request) {
 			}
 		}
 	}
-	if !related(scene, req.want) {
+	if !relationsHold(scene, req.want) {
 		t.Fatalf("%q: relation does not hold", req.prompt.Text)
 	}
+	related := slices.ContainsFunc(req.want, func(w want) bool { return w.relation >= 0 })
+	if !related && !slices.IsSortedFunc(scene, readingOrder) {
+		t.Fatalf("%q: objects are not in reading order", req.prompt.Text)
+	}
+}
+
+// readingOrder compares two objects of a picture by row, then by column.
+func readingOrder(a, b object) int {
+	return cmp.Or(cmp.Compare(a.y, b.y), cmp.Compare(a.x, b.x))
 }
 
 // Metadata that this world cannot draw is misuse, and must be told as such. That
@@ -256,10 +266,10 @@ func apart(a, b *object) bool {
 	return max(math.Abs(a.x-b.x), math.Abs(a.y-b.y)) >= (a.size+b.size)/2+gap
 }
 
-// related reports whether every clause with a relation holds with a margin: the
+// relationsHold reports whether every clause with a relation holds with a margin: the
 // component of GenEval's offset must exceed 0.5 to count. Such clauses are of one
 // object each, so clause and object have one index.
-func related(scene []object, wants []want) bool {
+func relationsHold(scene []object, wants []want) bool {
 	const margin = 0.65
 	for i, w := range wants {
 		if w.relation >= 0 && relate(&scene[i], &scene[0])[w.relation] < margin {
