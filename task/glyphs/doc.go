@@ -6,8 +6,8 @@
 // 0-9, and two independent readers.
 //
 // A prompt names the word and the ground, one of eight colours, each of which has
-// its colour of ink. [World] renders words in three real monospaced TrueType faces
-// (Go Mono, Go Mono Bold, Liberation Mono Bold) and two sizes, a little off the
+// its colour of ink. [World] renders words in two real monospaced TrueType faces (Go
+// Mono Bold, Liberation Mono Bold) and two sizes, at most a pixel off the
 // middle of the picture, and moves both colours a little.
 //
 // [Reader], made for the reward, matches the very bitmaps that the renderer draws.

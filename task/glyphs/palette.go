@@ -13,7 +13,7 @@ type inkPair struct {
 }
 
 // jitter is the largest change of a colour component, in 8-bit units.
-const jitter = 18
+const jitter = 36
 
 // palette holds the pairs that pictures start from: dark on light and light on
 // dark. With any jitter the two luminances are at least minContrast apart.

@@ -7,7 +7,6 @@ import (
 
 	"codeberg.org/go-fonts/liberation/liberationmonobold"
 	"golang.org/x/image/font"
-	"golang.org/x/image/font/gofont/gomono"
 	"golang.org/x/image/font/gofont/gomonobold"
 	"golang.org/x/image/font/opentype"
 	"golang.org/x/image/font/sfnt"
@@ -17,11 +16,10 @@ import (
 // Alphabet lists the characters that a word is made of.
 const Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
-// faces are monospaced, in two families and two weights. They were chosen so that
+// faces are monospaced, bold, and of two families. They were chosen so that
 // no two characters look alike, in one face or across two: the zero is slashed in
 // Go Mono and dotted in Liberation Mono.
 var faces = [][]byte{
-	gomono.TTF,
 	gomonobold.TTF,
 	liberationmonobold.TTF,
 }

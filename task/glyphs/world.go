@@ -93,18 +93,18 @@ func (wd *World) draw(word, ground string, r *rand.Rand, img task.Image) {
 func (wd *World) compose(word string, r *rand.Rand) (l layout, x, baseline int) {
 	chars, _ := indices(nil, word)
 	l = pickLayout(wd.styles, chars, r)
-	x = place(l.width, r)
-	return l, x, l.ascent + r.IntN(height-l.ascent-l.depth+1)
+	x = place(l.width, width, margin, r)
+	return l, x, place(l.ascent+l.depth, height, 0, r) + l.ascent
 }
 
-// wander is how far a word may stand from the middle, in pixels.
-const wander = 2
+// wander is how far a word may stand from the middle, in pixels, to any side.
+const wander = 1
 
-// place draws the left edge of a word of w pixels: near the middle, and at least
-// margin from the sides.
-func place(w int, r *rand.Rand) int {
-	x := (width-w)/2 - wander + r.IntN(2*wander+1)
-	return min(max(x, margin), width-margin-w)
+// place draws where a word of n pixels starts among size pixels: near the middle,
+// and at least margin from both ends.
+func place(n, size, margin int, r *rand.Rand) int {
+	at := (size-n)/2 - wander + r.IntN(2*wander+1)
+	return min(max(at, margin), size-margin-n)
 }
 
 // pickLayout draws a style, uniformly among those in which chars fit. The
