@@ -35,6 +35,7 @@ const (
 	KeyClipLow      = "clip/fraction_low"
 	KeyKL           = "kl/ref"
 	KeyLossPolicy   = "loss/policy"
+	KeyLossAnchor   = "loss/anchor"
 	KeyLossTotal    = "loss/total"
 	KeyGradNorm     = "grad/norm"
 	KeyGradClipped  = "grad/clipped"
@@ -56,7 +57,7 @@ const (
 var Keys = []string{
 	KeyIteration, KeySeconds, KeyRewardMean, KeyRewardStd, KeyRewardFailed, KeyZeroSignal, KeyGroupStd,
 	KeyAdvantage, KeyRatioMean, KeyRatioStd, KeyFirstPass, KeyClip, KeyClipHigh, KeyClipLow, KeyKL,
-	KeyLossPolicy, KeyLossTotal, KeyGradNorm, KeyGradClipped, KeyLR, KeyEMADecay, KeySkipped,
+	KeyLossPolicy, KeyLossAnchor, KeyLossTotal, KeyGradNorm, KeyGradClipped, KeyLR, KeyEMADecay, KeySkipped,
 	KeyTimeRollout, KeyTimeReward, KeyTimeUpdate, KeyTimeEval, KeySamples,
 	KeyEvalReward, KeyEvalJudge, KeyEvalFrechet, KeyEvalDivers,
 }

@@ -91,10 +91,12 @@ func TestObjectiveGradient(t *testing.T) {
 		{Ratio: Guard{}, Weight: ByDuration{}, KL: ReleasedKL{}, KLCoef: 5},
 		{Ratio: Mean{}, Weight: BySensitivity{}, KL: VelocityKL{}, KLCoef: 5},
 		{Ratio: Guard{}, Weight: ByVariance{}, KL: ExactKL{}},
+		{Ratio: Guard{}, Weight: BySensitivity{}, KL: ExactKL{}, AnchorCoef: 5},
+		{Ratio: Mean{}, Weight: BySensitivity{}, KL: ExactKL{}, KLCoef: 2, AnchorCoef: 5},
 	} {
 		loss.ClipRange = testClip
 		for _, r := range regimes {
-			t.Run(fmt.Sprintf("%T,%T,%v/%s", loss.Ratio, loss.KL, loss.KLCoef, r.name), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%T,%T,%v,%v/%s", loss.Ratio, loss.KL, loss.KLCoef, loss.AnchorCoef, r.name), func(t *testing.T) {
 				newProblem(t, loss, r).check(t)
 			})
 		}
@@ -106,6 +108,7 @@ type problem struct {
 	tr          *Trainer
 	regime      regime
 	records     []record
+	anchors     []record
 	transitions []sde.Transition
 }
 
@@ -131,6 +134,7 @@ func newProblem(t *testing.T, loss Loss, r regime) *problem {
 			p.place(&trajectories[i], k)
 		}
 	}
+	p.anchors = p.tr.anchors(p.records, s.Plan, 0)
 	return p
 }
 
@@ -150,14 +154,14 @@ func (p *problem) place(traj *rollout.Trajectory, k int) {
 		traj.Velocities[k] = old
 	}
 	traj.Logp[k] += gap - p.regime.logRatio/p.tr.Loss.Ratio.Scale(step, dim)
-	p.records = append(p.records, record{traj, k, p.regime.advantage})
+	p.records = append(p.records, record{trajectory: traj, step: k, advantage: p.regime.advantage})
 }
 
 // loss returns the loss of the package comment, from the terms, and stores its
 // gradient in the trainer.
 func (p *problem) loss(t *testing.T) float64 {
 	t.Helper()
-	terms, err := p.tr.gradient(context.Background(), p.records, p.transitions)
+	terms, held, err := p.tr.gradient(context.Background(), p.records, p.anchors, p.transitions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +171,11 @@ func (p *problem) loss(t *testing.T) float64 {
 		from, to := p.tr.Sampling.Schedule.Step(term.Step)
 		total += weights[term.Step]*term.Surrogate + p.tr.Loss.KLCoef*p.tr.Loss.KL.Factor(p.transitions[term.Step], from-to)*term.KL/dim
 	}
-	return total / float64(len(terms))
+	total /= float64(len(terms))
+	for _, term := range held {
+		total += p.tr.Loss.AnchorCoef * term.KL / dim / float64(len(held))
+	}
+	return total
 }
 
 func (p *problem) check(t *testing.T) {
@@ -177,7 +185,7 @@ func (p *problem) check(t *testing.T) {
 	p.loss(t)
 	grad := slices.Clone(p.tr.grad)
 	norm := math.Sqrt(kernel.SumSquares(grad))
-	if p.regime.hasNoSlope && p.tr.Loss.KLCoef == 0 {
+	if p.regime.hasNoSlope && !p.tr.Loss.refers() {
 		if norm != 0 {
 			t.Errorf("a clipped ratio has a gradient of norm %g, want exactly 0", norm)
 		}

@@ -11,11 +11,12 @@ import (
 	"flowgrpo/sde"
 )
 
-// A record is one trained step of one trajectory.
+// A record is one step of one trajectory, a trained one or an anchor.
 type record struct {
 	trajectory *rollout.Trajectory
 	step       int
 	advantage  float64
+	anchor     bool
 }
 
 // batch holds the inputs of the objective for the records of a micro-batch.
@@ -26,9 +27,11 @@ type batch struct {
 	weight, beta         []float64
 }
 
-// batch lays out records; total is the number of records that the loss averages
-// over.
-func (tr *Trainer) batch(records []record, transitions []sde.Transition, weights []float64, total int) *batch {
+// counts are the numbers of records that the parts of the loss average over.
+type counts struct{ trained, anchors int }
+
+// batch lays out records.
+func (tr *Trainer) batch(records []record, transitions []sde.Transition, weights []float64, total counts) *batch {
 	n, dim := len(records), tr.Model.Network.Shape().Dim()
 	b := &batch{
 		Batch: policy.Batch{X: make([]float32, 0, n*dim), T: make([]float32, n)},
@@ -37,19 +40,35 @@ func (tr *Trainer) batch(records []record, transitions []sde.Transition, weights
 	for i, r := range records {
 		k, traj := r.step, r.trajectory
 		t, _ := tr.Sampling.Schedule.Step(k)
-		step := transitions[k]
 		b.T[i] = float32(t)
 		b.X = append(b.X, traj.States[k]...)
 		b.next = append(b.next, traj.States[k+1]...)
-		b.old = append(b.old, traj.Velocities[k]...)
 		b.Cond = append(b.Cond, traj.Request.Condition)
+		if r.anchor {
+			b.anchor(traj.States[k], tr.anchorPenalty()/float64(total.anchors), tr.Loss)
+			continue
+		}
+		step := transitions[k]
+		b.old = append(b.old, traj.Velocities[k]...)
 		b.step = append(b.step, step.X, step.V, step.Std)
 		b.terms = append(b.terms, traj.Logp[k], tr.Loss.Ratio.Scale(step, dim), r.advantage, tr.Loss.ClipRange)
-		b.weight = append(b.weight, weights[k]/float64(total))
-		b.beta = append(b.beta, tr.penalty(step, k)/float64(total))
+		b.weight = append(b.weight, weights[k]/float64(total.trained))
+		b.beta = append(b.beta, tr.penalty(step, k)/float64(total.trained))
 	}
 	b.Bind = b.bind
 	return b
+}
+
+// anchor appends what is an anchor's own: the scale 0 makes the ratio 1, whatever the
+// rest of its terms and the sampling velocity, which only has to be finite.
+func (b *batch) anchor(x []float32, beta float64, loss Loss) {
+	if loss.Ratio.Corrected() {
+		b.old = append(b.old, x...)
+	}
+	b.step = append(b.step, unit.X, unit.V, unit.Std)
+	b.terms = append(b.terms, 0, 0, 0, loss.ClipRange)
+	b.weight = append(b.weight, 0)
+	b.beta = append(b.beta, beta)
 }
 
 func (b *batch) bind(p *graph.Program) {
@@ -72,19 +91,20 @@ type Term struct {
 	DeltaLogp float64 // log-probability now minus at the rollout, nats
 	LogRatio  float64
 	Surrogate float64
-	KL        float64 // to the reference, nats, summed over coordinates
+	KL        float64 // to the reference, nats, summed over coordinates; of an anchor ½‖v - v_ref‖²
 	Clipped   int     // -1 or +1 where the ratio left the clip range and has no gradient, by side
 }
 
-// gradient stores in tr.grad the gradient of the loss over records and returns
-// its terms, in order.
-func (tr *Trainer) gradient(ctx context.Context, records []record, transitions []sde.Transition) ([]Term, error) {
+// gradient stores in tr.grad the gradient of the loss over records and anchors, and
+// returns the terms of both, in order.
+func (tr *Trainer) gradient(ctx context.Context, records, anchors []record, transitions []sde.Transition) (terms, held []Term, err error) {
 	weights := stepWeights(tr.Loss.Weight, transitions, tr.Sampling.Schedule)
-	obj := objective{corrected: tr.Loss.Ratio.Corrected(), kl: tr.Loss.KLCoef > 0}
-	terms := make([]Term, len(records))
-	chunks := slices.Collect(slices.Chunk(records, tr.MicroBatch))
-	err := tr.team.Gradient(ctx, tr.grad, len(chunks), func(r *policy.Replica, partial []float32, i int) error {
-		b := tr.batch(chunks[i], transitions, weights, len(records))
+	obj := objective{corrected: tr.Loss.Ratio.Corrected(), kl: tr.Loss.refers()}
+	all, total := slices.Concat(records, anchors), counts{len(records), len(anchors)}
+	terms = make([]Term, len(all))
+	chunks := slices.Collect(slices.Chunk(all, tr.MicroBatch))
+	err = tr.team.Gradient(ctx, tr.grad, len(chunks), func(r *policy.Replica, partial []float32, i int) error {
+		b := tr.batch(chunks[i], transitions, weights, total)
 		if obj.kl {
 			if err := tr.refer(b); err != nil {
 				return err
@@ -97,7 +117,7 @@ func (tr *Trainer) gradient(ctx context.Context, records []record, transitions [
 		describe(terms[i*tr.MicroBatch:], chunks[i], weights, out, obj.kl, tr.Loss.ClipRange)
 		return nil
 	})
-	return terms, err
+	return terms[:len(records)], terms[len(records):], err
 }
 
 // refer fills in the reference velocities of b.
@@ -110,16 +130,18 @@ func (tr *Trainer) refer(b *batch) error {
 // describe fills terms with what the program put out for records.
 func describe(terms []Term, records []record, weights []float64, out []graph.Buffer, kl bool, clip float64) {
 	for i, r := range records {
-		t := Term{
-			Step:      r.step,
-			Weight:    weights[r.step],
-			DeltaLogp: out[outLogp].F64[i] - r.trajectory.Logp[r.step],
-			LogRatio:  out[outLogRatio].F64[i],
-			Surrogate: out[outSurrogate].F64[i],
-		}
+		t := Term{Step: r.step}
 		if kl {
 			t.KL = out[outKL].F64[i]
 		}
+		if r.anchor {
+			terms[i] = t
+			continue
+		}
+		t.Weight = weights[r.step]
+		t.DeltaLogp = out[outLogp].F64[i] - r.trajectory.Logp[r.step]
+		t.LogRatio = out[outLogRatio].F64[i]
+		t.Surrogate = out[outSurrogate].F64[i]
 		if _, d := Surrogate(t.LogRatio, r.advantage, clip); d == 0 && r.advantage != 0 {
 			t.Clipped = int(math.Copysign(1, t.LogRatio))
 		}

@@ -15,9 +15,13 @@ type Loss struct {
 	ClipRange      float64    // ε > 0
 	KLCoef         float64    // β ≥ 0; 0 needs no reference policy
 	KL             KLForm     // form of the KL penalty
+	AnchorCoef     float64    // α ≥ 0; weight of what holds the steps that are not trained
 	Spread         Spread     // what advantages are divided by
 	AdvantageLimit float64    // of |Â|, in standard deviations; 0 is none
 }
+
+// refers reports whether the loss needs the reference policy.
+func (l Loss) refers() bool { return l.KLCoef > 0 || l.AnchorCoef > 0 }
 
 // Sampling says how trajectories are drawn for training.
 type Sampling struct {
@@ -30,7 +34,7 @@ type Sampling struct {
 // Settings are what a [Trainer] works with and by.
 type Settings struct {
 	Model     *policy.Model // whose trained parameters are updated in place
-	Reference policy.Theta  // what KL is measured from; zero if Loss.KLCoef is 0
+	Reference policy.Theta  // what KL is measured from; zero if the loss has neither KL nor anchors
 	EMA       *policy.EMA   // moving average of the trained parameters, updated with them
 	Adam      *optim.AdamW  // optimizer of the trained parameters
 	Rollout   *rollout.Pool // devices that sample with the model's current parameters

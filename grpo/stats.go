@@ -30,6 +30,7 @@ type Pass struct {
 	Terms   []Term
 	Loss    float64 // the surrogate, mean over records
 	Penalty float64 // the KL term of the loss, likewise
+	Anchor  float64 // the anchor term of the loss, mean over anchors
 	Update  optim.Update
 	EMA     float64 // decay of the moving average
 	Skipped error   // why the update was not applied; nil if it was

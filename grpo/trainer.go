@@ -35,8 +35,8 @@ func NewTrainer(s Settings) *Trainer {
 	if min(s.Groups, s.GroupSize, s.Passes, s.MicroBatch, s.Workers) < 1 {
 		panic("grpo: Groups, GroupSize, Passes, MicroBatch and Workers must be at least 1")
 	}
-	if s.Loss.KLCoef > 0 && s.Reference.Base == nil {
-		panic("grpo: a KL penalty needs a reference")
+	if s.Loss.refers() && s.Reference.Base == nil {
+		panic("grpo: a KL penalty or anchors need a reference")
 	}
 	s.Reward = reward.Checked(s.Reward)
 	theta := s.Model.Theta()
@@ -92,7 +92,8 @@ func (tr *Trainer) Iterate(ctx context.Context) (Stats, error) {
 
 	transitions := process.Transitions()
 	for i, records := range tr.slices(trajectories, groups, advantages, signal, plan) {
-		pass, err := tr.update(ctx, records, transitions, i == 0)
+		anchors := tr.anchors(records, plan, tr.iteration+i)
+		pass, err := tr.update(ctx, records, anchors, transitions, i == 0)
 		if err != nil {
 			return stats, tr.failed("update", err)
 		}
@@ -103,17 +104,20 @@ func (tr *Trainer) Iterate(ctx context.Context) (Stats, error) {
 	return stats, nil
 }
 
-// update takes the gradient over records and applies it, unless something is not
-// finite or the first pass is not on-policy.
-func (tr *Trainer) update(ctx context.Context, records []record, transitions []sde.Transition, first bool) (Pass, error) {
-	terms, err := tr.gradient(ctx, records, transitions)
+// update takes the gradient over records and anchors and applies it, unless something
+// is not finite or the first pass is not on-policy.
+func (tr *Trainer) update(ctx context.Context, records, anchors []record, transitions []sde.Transition, first bool) (Pass, error) {
+	terms, held, err := tr.gradient(ctx, records, anchors, transitions)
 	if err != nil {
 		return Pass{}, err
 	}
-	pass := Pass{Terms: terms, Skipped: check(terms)}
+	pass := Pass{Terms: terms, Skipped: cmp.Or(check(terms), check(held))}
 	for _, t := range terms {
 		pass.Loss += t.Weight * t.Surrogate / float64(len(terms))
 		pass.Penalty += tr.penalty(transitions[t.Step], t.Step) * t.KL / float64(len(terms))
+	}
+	for _, t := range held {
+		pass.Anchor += tr.anchorPenalty() * t.KL / float64(len(held))
 	}
 	if pass.Skipped != nil {
 		return pass, nil
@@ -136,6 +140,11 @@ func (tr *Trainer) penalty(transition sde.Transition, step int) float64 {
 	return tr.Loss.KLCoef * tr.Loss.KL.Factor(transition, t-next) / float64(tr.Model.Network.Shape().Dim())
 }
 
+// anchorPenalty returns what ½‖v - v_ref‖² costs at an anchor.
+func (tr *Trainer) anchorPenalty() float64 {
+	return tr.Loss.AnchorCoef / float64(tr.Model.Network.Shape().Dim())
+}
+
 // slices deals the groups that carry a signal to the passes, in order, and returns
 // the records of their valid samples; a pass without a group is left out.
 func (tr *Trainer) slices(trajectories []rollout.Trajectory, groups []Group, advantages [][]float64, signal []bool, plan sde.Plan) [][]record {
@@ -153,7 +162,7 @@ func (tr *Trainer) slices(trajectories []rollout.Trajectory, groups []Group, adv
 			for _, g := range live[lo:hi] {
 				for i, a := range advantages[g] {
 					if groups[g].Valid[i] {
-						records = append(records, record{&trajectories[g*tr.GroupSize+i], k, a})
+						records = append(records, record{trajectory: &trajectories[g*tr.GroupSize+i], step: k, advantage: a})
 					}
 				}
 			}

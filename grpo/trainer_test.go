@@ -64,7 +64,7 @@ func loraRun() options {
 	}
 	o.loss = Loss{
 		Ratio: Guard{}, Weight: BySensitivity{}, ClipRange: 1e-3, KLCoef: 0.1, KL: ExactKL{},
-		Spread: GlobalStd, AdvantageLimit: 1.5,
+		Spread: GlobalStd, AdvantageLimit: 1.5, AnchorCoef: 0.3,
 	}
 	o.sampling.Window, o.sampling.SharedNoise = sde.RandomSubset{Size: 2}, true
 	return o

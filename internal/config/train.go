@@ -82,6 +82,10 @@ type GRPO struct {
 	// code's, h times that for a step of length h; for dynamics = "flow-sde"), "velocity"
 	// (half the squared distance of the velocities, which holds early and late steps alike).
 	KL string `toml:"kl" oneof:"exact flow-grpo velocity"`
+	// Weight of half the squared distance of the velocities of policy and reference,
+	// averaged over coordinates, at one step of each trajectory that is not trained. It
+	// keeps what a window does not train as it was. 0 means nothing does.
+	AnchorCoef float64 `toml:"anchor_coef" in:"[0,1e6]"`
 	// Divide advantages by the spread of each "group", or of the whole batch ("global").
 	AdvantageStd string `toml:"advantage_std" oneof:"group global"`
 	// Limit of |advantage|, in standard deviations.

@@ -138,7 +138,7 @@ func TestMeasure(t *testing.T) {
 		Iteration: 4, Groups: 4, ZeroSignal: 1, Failed: 2, Samples: 12, Reward: grpo.Moments{Mean: 0.5, Std: 0.25, N: 10},
 		Parts: map[string]grpo.Moments{"text": {Mean: 0.5}},
 		Updates: []grpo.Pass{
-			{Loss: 0.25, Penalty: 0.125, EMA: 0.5, Update: optim.Update{Norm: 2, Clipped: true, LR: 1e-3}, Terms: []grpo.Term{
+			{Loss: 0.25, Penalty: 0.125, Anchor: 0.75, EMA: 0.5, Update: optim.Update{Norm: 2, Clipped: true, LR: 1e-3}, Terms: []grpo.Term{
 				{Step: 0, KL: 1}, {Step: 2, KL: 3}}},
 			{Loss: 0.75, Penalty: 0.25, EMA: 0.6, Update: optim.Update{Norm: 4, LR: 2e-3}, Terms: []grpo.Term{
 				{Step: 0, KL: 1, LogRatio: 0.1, Clipped: 1}, {Step: 2, KL: 3, LogRatio: -0.3, Clipped: -1}}},
@@ -152,7 +152,7 @@ func TestMeasure(t *testing.T) {
 		"ratio/mean": eval.Number((2 + e(0.1) + e(-0.3)) / 4), "ratio/std": eval.Number(std), "ratio/max_abs_dlogp_first_pass": 0,
 		"clip/fraction": 0.5, "clip/fraction_high": 0.25, "clip/fraction_low": 0.25,
 		"kl/ref":      4, // two samples of two steps, 1 + 3 each
-		"loss/policy": 1.0 / 3, "loss/total": (1 + 0.375) / 3, "grad/norm": 3, "grad/clipped": 0.5, "lr": 2e-3, "ema/decay": 0.6, "update/skipped": 1,
+		"loss/policy": 1.0 / 3, "loss/anchor": 0.25, "loss/total": (1 + 0.375 + 0.75) / 3, "grad/norm": 3, "grad/clipped": 0.5, "lr": 2e-3, "ema/decay": 0.6, "update/skipped": 1,
 		"step/0/kl": 1, "step/2/kl": 3, "step/0/ratio_std": 0, "step/2/ratio_std": 0,
 		"time/rollout": 0, "time/reward": 0, "time/update": 0,
 	}

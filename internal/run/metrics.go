@@ -39,11 +39,12 @@ func orNaN(v float64, known bool) eval.Number {
 
 // measureUpdates adds what the optimizer did.
 func measureUpdates(m eval.Metrics, updates []grpo.Pass) {
-	var norm, clipped, applied, loss, penalty float64
+	var norm, clipped, applied, loss, penalty, anchor float64
 	skipped := 0
 	for _, u := range updates {
 		loss += u.Loss / float64(len(updates))
 		penalty += u.Penalty / float64(len(updates))
+		anchor += u.Anchor / float64(len(updates))
 		if u.Skipped != nil {
 			skipped++
 			continue
@@ -61,7 +62,10 @@ func measureUpdates(m eval.Metrics, updates []grpo.Pass) {
 	}
 	if len(updates) > 0 {
 		m[eval.KeyLossPolicy] = eval.Number(loss)
-		m[eval.KeyLossTotal] = eval.Number(loss + penalty)
+		m[eval.KeyLossTotal] = eval.Number(loss + penalty + anchor)
+		if anchor > 0 {
+			m[eval.KeyLossAnchor] = eval.Number(anchor)
+		}
 	}
 }
 
