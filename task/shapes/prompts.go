@@ -16,9 +16,10 @@ type heldOut struct {
 // few texts to give any away.
 var keptBack = [tasks]int{colors: 6, position: 16, colorAttr: 48}
 
-// split returns the requests of a task for training and those held out.
-func split(t tag) (train []request, held heldOut) {
-	for _, q := range shuffled(enumerate(t), uint32(t)) {
+// split returns which requests of task t, of all, are for training and which are
+// held out.
+func split(all []request, t tag) (train []request, held heldOut) {
+	for _, q := range shuffled(all, uint32(t)) {
 		switch {
 		case q.unseen:
 			held.unseen = append(held.unseen, q)
@@ -95,10 +96,10 @@ func pairs(t tag, a, b want) (all []request) {
 // single objects, so that what is not rewarded is not forgotten.
 var trainShare = [tasks]int{singleObject: 28, twoObject: 56, counting: 280, colors: 56, position: 392, colorAttr: 168}
 
-func trainPrompts(corpus [tasks][]request) []task.Prompt {
+func trainPrompts(known [tasks][]request) []task.Prompt {
 	var all []request
 	for t := range tasks {
-		all = append(all, cycle(corpus[t], trainShare[t])...)
+		all = append(all, cycle(known[t], trainShare[t])...)
 	}
 	return number(shuffled(all, uint32(tasks)))
 }

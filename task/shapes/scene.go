@@ -44,16 +44,12 @@ func compose(r *rand.Rand, q *request) []object {
 	return scene
 }
 
-// pickHue returns the hue that w asks for, or any but the held-out one.
+// pickHue returns the hue that w asks for, or any.
 func pickHue(r *rand.Rand, w want) hue {
 	if w.hue != anyHue {
 		return w.hue
 	}
-	h := hue(r.IntN(int(numHues) - 1))
-	if h >= heldOutHue[w.class] {
-		h++
-	}
-	return h
+	return hue(r.IntN(int(numHues)))
 }
 
 // relate returns how far a is left of, right of, above and below b: GenEval's

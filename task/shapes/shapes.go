@@ -21,17 +21,19 @@
 //	position       a photo of a circle left of a square          second of include has position
 //	color_attr     a photo of a red circle and a blue square     include 1 + 1, colors
 //
-// What a caption leaves open (colours, cells and the place within a cell, the
-// ground) a rendering draws at random.
+// What a caption leaves open (colours, cells, the ground) a rendering draws at
+// random.
 //
 // # What is held out
 //
-// Some pairs of classes, some colours of a class and some counts of a class
-// appear neither in a training prompt nor in a picture that [World.Example]
-// draws, whatever the task. A held-out prompt that asks for one of them carries
-// "heldout_combination": true in its metadata. The other held-out prompts ask
-// for known combinations in a text that training does not use, except in
-// single_object and counting, whose few texts are shared.
+// Some pairs of classes, some colours of a class and some counts of a class are
+// asked for by no training prompt, whatever the task. A held-out prompt that asks
+// for one of them carries "heldout_combination": true in its metadata. The other
+// held-out prompts ask for known combinations in a text that training does not use,
+// except in single_object and counting, whose few texts are shared.
+//
+// Held out means from fine-tuning, as in Flow-GRPO's test on classes that its
+// training prompts lack: pretraining, [World.Example], draws every combination.
 package shapes
 
 import (
@@ -50,7 +52,7 @@ const (
 
 // World is the composition world. It is immutable and safe for concurrent use.
 type World struct {
-	corpus [tasks][]request // what Example draws, by task
+	corpus [tasks][]request // every request, by task
 	train  []task.Prompt
 	held   []task.Prompt
 }
@@ -60,11 +62,13 @@ var _ task.World = (*World)(nil)
 // New returns the world. Every call returns an equal one.
 func New() *World {
 	w := &World{}
+	var train [tasks][]request
 	var held [tasks]heldOut
 	for t := range tasks {
-		w.corpus[t], held[t] = split(t)
+		w.corpus[t] = enumerate(t)
+		train[t], held[t] = split(w.corpus[t], t)
 	}
-	w.train = trainPrompts(w.corpus)
+	w.train = trainPrompts(train)
 	w.held = heldOutPrompts(held)
 	return w
 }
@@ -87,7 +91,7 @@ func (w *World) Prompts(s task.Split) []task.Prompt {
 }
 
 // Example draws a caption, each task with the same probability, and a picture
-// of it. It panics if img is not 3 by 24 by 24.
+// of it. Captions of held-out prompts are among them. It panics if img is not 3 by 24 by 24.
 func (w *World) Example(key rng.Key, img task.Image) task.Prompt {
 	r := key.Rand()
 	pool := w.corpus[r.IntN(int(tasks))]
