@@ -1,6 +1,10 @@
 package grpo
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // Spread says what an advantage is divided by.
 type Spread int
@@ -59,6 +63,29 @@ func Advantages(groups []Group, spread Spread, limit float64) (adv [][]float64, 
 		adv, signal = append(adv, a), append(signal, ok)
 	}
 	return adv, signal
+}
+
+// keep returns the indices of the n valid samples with the largest |advantage|, of
+// equal ones the first, in order; n = 0 is all. A gradient costs several times what a
+// sample does, and is the sum of terms in proportion to the advantage: leaving out the
+// small ones buys larger groups. The advantages stay those of the whole group. The
+// paper updates with every sample.
+func keep(advantages []float64, valid []bool, n int) []int {
+	var kept []int
+	for i, ok := range valid {
+		if ok {
+			kept = append(kept, i)
+		}
+	}
+	if n == 0 || n >= len(kept) {
+		return kept
+	}
+	slices.SortStableFunc(kept, func(i, j int) int {
+		return cmp.Compare(math.Abs(advantages[j]), math.Abs(advantages[i]))
+	})
+	kept = kept[:n]
+	slices.Sort(kept)
+	return kept
 }
 
 func clamp(x, limit float64) float64 {

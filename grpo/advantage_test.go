@@ -2,6 +2,7 @@ package grpo
 
 import (
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -121,6 +122,17 @@ func TestAdvantagesInvariances(t *testing.T) {
 		// 1e-4 against a std of 0.33 is 3e-4.
 		if math.Abs(scaled[0][i]-want) > 4e-4*math.Abs(want) {
 			t.Errorf("times 1024: advantage %d = %v, want %v", i, scaled[0][i], want)
+		}
+	}
+}
+
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	adv := []float64{0.1, -2, 1, 3, -1, 0}
+	all := []bool{true, true, true, false, true, true}
+	for n, want := range [][]int{{0, 1, 2, 4, 5}, {1}, {1, 2}, {1, 2, 4}, {0, 1, 2, 4}, {0, 1, 2, 4, 5}, {0, 1, 2, 4, 5}} {
+		if got := keep(adv, all, n); !slices.Equal(got, want) {
+			t.Errorf("keep %d: %v, want %v", n, got, want)
 		}
 	}
 }

@@ -35,6 +35,9 @@ func NewTrainer(s Settings) *Trainer {
 	if min(s.Groups, s.GroupSize, s.Passes, s.MicroBatch, s.Workers) < 1 {
 		panic("grpo: Groups, GroupSize, Passes, MicroBatch and Workers must be at least 1")
 	}
+	if s.Keep < 0 || s.Keep > s.GroupSize {
+		panic("grpo: Keep must be between 0 and GroupSize")
+	}
 	if s.Loss.refers() && s.Reference.Base == nil {
 		panic("grpo: a KL penalty or anchors need a reference")
 	}
@@ -146,7 +149,7 @@ func (tr *Trainer) anchorPenalty() float64 {
 }
 
 // slices deals the groups that carry a signal to the passes, in order, and returns
-// the records of their valid samples; a pass without a group is left out.
+// the records of the samples that are kept; a pass without a group is left out.
 func (tr *Trainer) slices(trajectories []rollout.Trajectory, groups []Group, advantages [][]float64, signal []bool, plan sde.Plan) [][]record {
 	var live []int
 	for g, ok := range signal {
@@ -160,10 +163,8 @@ func (tr *Trainer) slices(trajectories []rollout.Trajectory, groups []Group, adv
 		var records []record
 		for _, k := range plan.Trained() {
 			for _, g := range live[lo:hi] {
-				for i, a := range advantages[g] {
-					if groups[g].Valid[i] {
-						records = append(records, record{trajectory: &trajectories[g*tr.GroupSize+i], step: k, advantage: a})
-					}
+				for _, i := range keep(advantages[g], groups[g].Valid, tr.Keep) {
+					records = append(records, record{trajectory: &trajectories[g*tr.GroupSize+i], step: k, advantage: advantages[g][i]})
 				}
 			}
 		}

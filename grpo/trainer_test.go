@@ -283,6 +283,7 @@ func TestMisusePanics(t *testing.T) {
 	for name, misuse := range map[string]func(s Settings){
 		"no NewTrainer": func(s Settings) { _, _ = (&Trainer{Settings: s}).Iterate(t.Context()) },
 		"no passes":     func(s Settings) { s.Passes = 0; NewTrainer(s) },
+		"keeps more":    func(s Settings) { s.Keep = s.GroupSize + 1; NewTrainer(s) },
 		"no reference":  func(s Settings) { s.Loss.KLCoef, s.Reference = 1, policy.Theta{}; NewTrainer(s) },
 	} {
 		func() {

@@ -124,6 +124,8 @@ func (k *checker) grpo(c *Config) {
 	g := c.GRPO
 	k.require(g.Passes <= c.Rollout.Groups, "grpo.passes|rollout.groups",
 		"grpo.passes must be <= rollout.groups = %d (each pass needs a group), found %d", c.Rollout.Groups, g.Passes)
+	k.require(g.Keep <= c.Rollout.GroupSize, "grpo.keep|rollout.group_size",
+		"grpo.keep must be <= rollout.group_size = %d, found %d", c.Rollout.GroupSize, g.Keep)
 	k.require(g.KL != "flow-grpo" || c.Rollout.Dynamics == "flow-sde", "grpo.kl",
 		`grpo.kl = "flow-grpo" is defined for rollout.dynamics = "flow-sde" only, found %q`, c.Rollout.Dynamics)
 }

@@ -88,6 +88,10 @@ type GRPO struct {
 	AnchorCoef float64 `toml:"anchor_coef" in:"[0,1e6]"`
 	// Divide advantages by the spread of each "group", or of the whole batch ("global").
 	AdvantageStd string `toml:"advantage_std" oneof:"group global"`
+	// Samples of a group that updates use: those with the largest |advantage|. 0 means all.
+	// A sample costs less than its gradients, so that a larger group of which half is kept
+	// teaches more in the same time.
+	Keep int `toml:"keep" in:"[0,1e5]"`
 	// Limit of |advantage|, in standard deviations.
 	AdvantageClip float64 `toml:"advantage_clip" in:"(0,1e6]"`
 	// Samples per gradient program. Memory and speed only.

@@ -57,6 +57,9 @@ func PlanRun(ctx context.Context, s *Session) (Plan, error) {
 		OnPolicy: 1, OffPolicy: c.GRPO.Passes - 1, Updates: c.Train.Iterations * c.GRPO.Passes, Workers: s.workers,
 	}
 	p.Records = p.Samples * trained
+	if keep := c.GRPO.Keep; keep > 0 {
+		p.Records = p.Groups * keep * trained
+	}
 	evalSteps := p.evaluations(s)
 	var err error
 	if p.Memory, err = s.memory(); err != nil {
@@ -126,7 +129,7 @@ func (p *Plan) estimate(ctx context.Context, s *Session, evalSteps int) error {
 	c := s.Config
 	tr := s.trainer()
 	tr.Reward = distinct{tr.Reward}
-	tr.Groups, tr.GroupSize, tr.Passes = s.workers, max(2, c.Rollout.Batch), 1
+	tr.Groups, tr.GroupSize, tr.Keep, tr.Passes = s.workers, max(2, c.Rollout.Batch), 0, 1
 	if _, err := tr.Iterate(ctx); err != nil {
 		return err
 	}
@@ -135,8 +138,9 @@ func (p *Plan) estimate(ctx context.Context, s *Session, evalSteps int) error {
 		return err
 	}
 	share := float64(p.Samples) / float64(stats.Samples)
+	kept := float64(p.Records) / float64(stats.Samples*p.TrainedSteps)
 	t := stats.Seconds
-	p.Seconds = Seconds{Rollout: share * t.Rollout, Reward: share * t.Reward, Update: share * t.Update}
+	p.Seconds = Seconds{Rollout: share * t.Rollout, Reward: share * t.Reward, Update: kept * t.Update}
 	p.Seconds.Evaluation = t.Rollout / float64(stats.Samples*p.Steps) * float64(evalSteps)
 	p.Seconds.Total = p.Seconds.Evaluation + float64(p.Iterations)*(p.Seconds.Rollout+p.Seconds.Reward+p.Seconds.Update)
 	return nil

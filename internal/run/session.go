@@ -189,7 +189,7 @@ func (s *Session) trainer() *grpo.Trainer {
 		Sampling: grpo.Sampling{
 			Schedule: times, Dynamics: dynamics(c.Rollout, times), Window: window(c.Rollout), SharedNoise: c.Rollout.SharedNoise,
 		},
-		Seed: c.Seed, Groups: c.Rollout.Groups, GroupSize: c.Rollout.GroupSize,
+		Seed: c.Seed, Groups: c.Rollout.Groups, GroupSize: c.Rollout.GroupSize, Keep: c.GRPO.Keep,
 		Passes: c.GRPO.Passes, MicroBatch: c.GRPO.MicroBatch, Workers: s.workers,
 		Adam:    optim.NewAdamW(len(theta.Trainable()), adam(c.Optimizer, c.Train.Iterations*c.GRPO.Passes)),
 		Rollout: rollout.NewPool(rollout.CPUs(s.Model, theta, s.workers), c.Rollout.Batch, s.Model.Network.Shape().Dim()),
