@@ -65,6 +65,15 @@ type Source interface {
 	Example(key rng.Key, img Image) Prompt
 }
 
+// A Miscaptioner can describe its pictures wrongly on purpose.
+type Miscaptioner interface {
+	// Miscaption returns the source whose captions are wrong in that share of the
+	// facts that a reward looks at, in [0, 1), each on its own. The pictures are of the
+	// same law. A model that learns from it draws well but obeys a caption only as far
+	// as captions could be trusted, like one that learned from the captions of the web.
+	Miscaption(rate float64) Source
+}
+
 // A World is a Source that also knows its prompts and can render any of them.
 type World interface {
 	Source

@@ -150,6 +150,7 @@ func (k *checker) pretrain(c *Config) {
 	}
 	size := p.Height > 0 && p.Width > 0 && (p.Channels == 1 || p.Channels == 3)
 	if p.Images != "" {
+		k.unused(p.CaptionErrors != 0, "pretrain.caption_errors", "captions of pretrain.images are taken as they are")
 		k.require(size, "pretrain.images", "pretrain.images needs pretrain.height, width (in pixels) and channels (1 or 3), found %d, %d and %d", p.Height, p.Width, p.Channels)
 		return
 	}

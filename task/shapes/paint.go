@@ -7,22 +7,22 @@ import (
 	"flowgrpo/task"
 )
 
-// grounds are the neutral grounds, in 8-bit grey.
-var grounds = [...]float64{40, 215}
+// ground is the middle of the neutral grounds, in 8-bit grey.
+const ground = 215
 
 // How much colours vary, in 8-bit steps to either side.
 const (
 	hueJitter  = 6
-	greyJitter = 8 // of the ground
-	tintJitter = 3 // of each of its channels, on top
+	greyJitter = 20 // of the ground
+	tintJitter = 3  // of each of its channels, on top
 )
 
-// paint draws the scene on a random neutral ground.
+// paint draws the scene on a light neutral ground.
 func paint(img task.Image, scene []object, r *rand.Rand) {
 	if img.C != channels || img.H != height || img.W != width || len(img.Pix) != channels*height*width {
 		panic("shapes: image is not 3×24×24")
 	}
-	grey := grounds[r.IntN(len(grounds))] + uniform(r, -greyJitter, greyJitter)
+	grey := ground + uniform(r, -greyJitter, greyJitter)
 	for c := range channels {
 		v := unit(grey + uniform(r, -tintJitter, tintJitter))
 		plane := img.Pix[c*height*width:][:height*width]

@@ -1,7 +1,7 @@
 // Package shapes is the composition world: coloured shapes on a neutral ground,
 // asked for in the six tasks and the metadata format of GenEval.
 //
-// A picture is RGB, 24 by 24, with one to four objects on a dark or a light ground.
+// A picture is RGB, 24 by 24, with one to four objects on a light grey ground.
 // An object is one of five classes in one of six colours, anti-aliased, in a box of
 // 8 by 8 pixels on the pixel grid. Objects stand in the middle of the cells of a 2 by
 // 2 grid, in the order in which the caption names them: left to right, then top to
@@ -34,6 +34,11 @@
 //
 // Held out means from fine-tuning, as in Flow-GRPO's test on classes that its
 // training prompts lack: pretraining, [World.Example], draws every combination.
+//
+// # Captions with errors
+//
+// The base model of this world learned from [World.Miscaption]: it draws well and does
+// not quite do what it is told.
 package shapes
 
 import (
