@@ -25,9 +25,9 @@ type Pretrain struct {
 	// Share of captions that are replaced by the empty one, for guidance.
 	CaptionDropout float64 `toml:"caption_dropout" in:"[0,1]"`
 	// Share of the facts in captions that are wrong on purpose: of the characters of a
-	// word in glyphs; of classes, colours, numbers and places in shapes. The model then
-	// draws well but follows a prompt only as often as captions are right, as one does
-	// that learned from the web. For the built-in worlds.
+	// word in glyphs; of classes, colours, numbers and places in shapes. It grows from 0 to
+	// this over all steps. The model then draws well but follows a prompt only as often as
+	// captions are right, as one does that learned from the web. For the built-in worlds.
 	CaptionErrors float64 `toml:"caption_errors" in:"[0,1)"`
 	// Folder of pictures with a metadata.jsonl of captions (imagefolder layout). Empty
 	// means the task's world.

@@ -54,14 +54,6 @@ func openPretraining(c *config.Config) (*Pretraining, error) {
 	return &Pretraining{s, miscaptioned(c.Pretrain, source)}, nil
 }
 
-// miscaptioned returns source with the wrong captions that a recipe asks for.
-func miscaptioned(p config.Pretrain, source task.Source) task.Source {
-	if m, ok := source.(task.Miscaptioner); ok && p.CaptionErrors > 0 {
-		return m.Miscaption(p.CaptionErrors)
-	}
-	return source
-}
-
 // shaped is a source that knows the shape of its pictures.
 type shaped interface {
 	task.Source

@@ -1,0 +1,30 @@
+package run
+
+import (
+	"testing"
+
+	"flowgrpo/internal/config"
+	"flowgrpo/internal/rng"
+	"flowgrpo/task"
+)
+
+// rates is a source that notes which share of wrong facts it was asked for.
+type rates struct{ last float64 }
+
+func (r *rates) Miscaption(rate float64) task.Source { r.last = rate; return r }
+
+func (r *rates) Example(rng.Key, task.Image) task.Prompt { return task.Prompt{} }
+
+func TestMiscaptionsGetWorse(t *testing.T) {
+	t.Parallel()
+	var r rates
+	source := miscaptioned(config.Pretrain{CaptionErrors: 0.25, Steps: 100}, &r)
+	for step, want := range map[uint32]float64{0: 0, 50: 0.125, 100: 0.25, 200: 0.25} {
+		if source.Example(rng.Key{Iteration: step}, task.Image{}); r.last != want {
+			t.Errorf("step %d: %v of the facts are wrong, want %v", step, r.last, want)
+		}
+	}
+	if got := miscaptioned(config.Pretrain{Steps: 100}, &r); got != &r {
+		t.Error("a recipe without wrong captions does not get the source as it is")
+	}
+}
