@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"sync"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -20,9 +21,15 @@ func Input64(g *gorgonia.ExprGraph, name string, shape ...int) Node {
 	return gorgonia.NewTensor(g, tensor.Float64, len(shape), gorgonia.WithShape(shape...), gorgonia.WithName(name))
 }
 
+// differentiating guards Gorgonia's constants, which all graphs share: the first that
+// takes one stores the constant's hash in it.
+var differentiating sync.Mutex
+
 // Gradients returns the derivatives of the scalar loss with respect to wrt, as
-// nodes of the same graph.
+// nodes of the same graph. Safe for concurrent use on different graphs.
 func Gradients(loss Node, wrt ...Node) ([]Node, error) {
+	differentiating.Lock()
+	defer differentiating.Unlock()
 	grads, err := gorgonia.Grad(loss, wrt...)
 	if err != nil {
 		return nil, fmt.Errorf("graph: differentiate: %w", err)
