@@ -84,13 +84,13 @@ type GRPO struct {
 	KL string `toml:"kl" oneof:"exact flow-grpo velocity"`
 	// Weight of half the squared distance of the velocities of policy and reference,
 	// averaged over coordinates, at one step of each trajectory that is not trained. It
-	// keeps what a window does not train as it was. 0 means nothing does.
+	// pulls what a window does not train towards the base. 0 means nothing does.
 	AnchorCoef float64 `toml:"anchor_coef" in:"[0,1e6]"`
 	// Divide advantages by the spread of each "group", or of the whole batch ("global").
 	AdvantageStd string `toml:"advantage_std" oneof:"group global"`
 	// Samples of a group that updates use: those with the largest |advantage|. 0 means all.
-	// A sample costs less than its gradients, so that a larger group of which half is kept
-	// teaches more in the same time.
+	// A sample costs less than its gradients, so a larger group of which a part is kept
+	// costs less than one that is kept whole.
 	Keep int `toml:"keep" in:"[0,1e5]"`
 	// Limit of |advantage|, in standard deviations.
 	AdvantageClip float64 `toml:"advantage_clip" in:"(0,1e6]"`

@@ -10,8 +10,8 @@
 // Mono Bold, Liberation Mono Bold) and two sizes, at most a pixel off the
 // middle of the picture, and moves both colours a little.
 //
-// The base model learned from pictures whose captions have typos, [World.Miscaption]:
-// it draws letters well and misspells.
+// [World.Miscaption] draws pictures whose captions have typos, for a base model that
+// draws letters well and misspells.
 //
 // [Reader], made for the reward, matches the very bitmaps that the renderer draws.
 // [Judge], made for evaluation, cuts the picture into characters and classifies

@@ -37,15 +37,17 @@ func TestTypos(t *testing.T) {
 	}
 }
 
-// Without errors the examples are those of the world.
+// At a rate of 0 the picture shows what the caption says.
 func TestNoTypos(t *testing.T) {
-	wd, a, b := New(), newPicture(), newPicture()
-	source := wd.Miscaption(0)
-	for i := range 50 {
-		p, q := source.Example(key(i), a), wd.Example(key(i), b)
-		word, _ := Word(p)
-		if got, _ := Word(q); len(got) != len(word) {
-			t.Errorf("example %d: %q, want the length of %q", i, word, got)
+	wd, img := New(), newPicture()
+	source, reader := wd.Miscaption(0), NewReader()
+	for i := range 200 {
+		word, err := Word(source.Example(key(i), img))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := reader.Read(img); got != word {
+			t.Errorf("example %d reads %q, the caption says %q", i, got, word)
 		}
 	}
 }

@@ -37,8 +37,8 @@
 //
 // # Captions with errors
 //
-// The base model of this world learned from [World.Miscaption]: it draws well and does
-// not quite do what it is told.
+// [World.Miscaption] draws pictures whose captions are partly wrong, for a base model
+// that draws well and does not quite do what it is told.
 package shapes
 
 import (
