@@ -84,8 +84,8 @@ func (w *World) Name() string { return "shapes" }
 // Shape returns 3, 24, 24.
 func (w *World) Shape() (c, h, wd int) { return channels, height, width }
 
-// Prompts returns the prompts of a split as a fresh slice: 980 to train on, in
-// the paper's proportions, and 288 held out, 48 of each task (28 of known and 20
+// Prompts returns the prompts of a split as a fresh slice: 980 to train on,
+// more of what is hard, and 288 held out, 48 of each task (28 of known and 20
 // of held-out combinations, but for single_object, which has none). A text may
 // occur under several IDs. The first 6·n held-out prompts have n of each task.
 func (w *World) Prompts(s task.Split) []task.Prompt {
