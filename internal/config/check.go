@@ -148,6 +148,12 @@ func (k *checker) pretrain(c *Config) {
 		k.require(p.EvalEvery > 0, "pretrain.stop_at|pretrain.eval_every", "pretrain.stop_at needs pretrain.eval_every > 0, or the score is never measured")
 		k.require(len(c.Reward) > 0, "pretrain.stop_at", "pretrain.stop_at needs a reward to measure: add a table [reward.NAME]")
 	}
+	if p.CaptionErrors > 0 {
+		k.require(p.CaptionErrorsAfter < p.Steps, "pretrain.caption_errors_after",
+			"pretrain.caption_errors_after must be < pretrain.steps = %d, found %d", p.Steps, p.CaptionErrorsAfter)
+	} else {
+		k.unused(p.CaptionErrorsAfter != 0, "pretrain.caption_errors_after", "pretrain.caption_errors is 0")
+	}
 	size := p.Height > 0 && p.Width > 0 && (p.Channels == 1 || p.Channels == 3)
 	if p.Images != "" {
 		k.unused(p.CaptionErrors != 0, "pretrain.caption_errors", "captions of pretrain.images are taken as they are")

@@ -25,10 +25,12 @@ type Pretrain struct {
 	// Share of captions that are replaced by the empty one, for guidance.
 	CaptionDropout float64 `toml:"caption_dropout" in:"[0,1]"`
 	// Share of the facts in captions that are wrong on purpose: of the characters of a
-	// word in glyphs; of classes, colours, numbers and places in shapes. It grows from 0 to
-	// this over all steps. The model then draws well but follows a prompt only as often as
+	// word in glyphs; of classes, colours, numbers and places in shapes. It grows to this by
+	// the last step. The model then draws well but follows a prompt only as often as
 	// captions are right, as one does that learned from the web. For the built-in worlds.
 	CaptionErrors float64 `toml:"caption_errors" in:"[0,1)"`
+	// Steps with right captions at the beginning.
+	CaptionErrorsAfter int `toml:"caption_errors_after" in:"[0,1e9]"`
 	// Folder of pictures with a metadata.jsonl of captions (imagefolder layout). Empty
 	// means the task's world.
 	Images string `toml:"images"`

@@ -7,26 +7,27 @@ import (
 )
 
 // miscaptions are the pictures of a pretraining whose captions get worse: the share of
-// wrong facts grows linearly from 0 in the first step to that of the recipe after the
-// last. Wrong captions teach what to do in doubt and little else, so they come late:
+// wrong facts is 0 in the first steps and then grows linearly to that of the recipe after
+// the last. Wrong captions teach what to do in doubt and little else, so they come late:
 // after 2625 steps of pretrain-glyphs, 0.49 of the characters were right without errors
 // and 0.04 with a share of 0.3 from the beginning.
 type miscaptions struct {
 	pictures task.Miscaptioner
 	rate     float64 // after the last step
+	after    int     // steps with right captions
 	steps    int
 }
 
 // miscaptioned returns source with the wrong captions that a recipe asks for.
 func miscaptioned(p config.Pretrain, source task.Source) task.Source {
 	if m, ok := source.(task.Miscaptioner); ok && p.CaptionErrors > 0 {
-		return miscaptions{m, p.CaptionErrors, p.Steps}
+		return miscaptions{m, p.CaptionErrors, p.CaptionErrorsAfter, p.Steps}
 	}
 	return source
 }
 
 // Example implements [task.Source]. The step is the key's iteration.
 func (m miscaptions) Example(key rng.Key, img task.Image) task.Prompt {
-	done := min(1, float64(key.Iteration)/float64(m.steps))
-	return m.pictures.Miscaption(m.rate*done).Example(key, img)
+	done := float64(int(key.Iteration)-m.after) / float64(m.steps-m.after)
+	return m.pictures.Miscaption(m.rate*max(0, min(1, done))).Example(key, img)
 }

@@ -18,10 +18,18 @@ func (r *rates) Example(rng.Key, task.Image) task.Prompt { return task.Prompt{} 
 func TestMiscaptionsGetWorse(t *testing.T) {
 	t.Parallel()
 	var r rates
-	source := miscaptioned(config.Pretrain{CaptionErrors: 0.25, Steps: 100}, &r)
-	for step, want := range map[uint32]float64{0: 0, 50: 0.125, 100: 0.25, 200: 0.25} {
-		if source.Example(rng.Key{Iteration: step}, task.Image{}); r.last != want {
-			t.Errorf("step %d: %v of the facts are wrong, want %v", step, r.last, want)
+	for _, tc := range []struct {
+		after int
+		want  map[uint32]float64
+	}{
+		{0, map[uint32]float64{0: 0, 50: 0.125, 100: 0.25, 200: 0.25}},
+		{60, map[uint32]float64{0: 0, 60: 0, 80: 0.125, 100: 0.25, 200: 0.25}},
+	} {
+		source := miscaptioned(config.Pretrain{CaptionErrors: 0.25, CaptionErrorsAfter: tc.after, Steps: 100}, &r)
+		for step, want := range tc.want {
+			if source.Example(rng.Key{Iteration: step}, task.Image{}); r.last != want {
+				t.Errorf("%d steps with right captions, step %d: %v of the facts are wrong, want %v", tc.after, step, r.last, want)
+			}
 		}
 	}
 	if got := miscaptioned(config.Pretrain{Steps: 100}, &r); got != &r {
