@@ -91,11 +91,11 @@ func pairs(t tag, a, b want) (all []request) {
 }
 
 // trainShare is the number of prompts of each task in the training set. As in the
-// paper, a task that the base model does badly has more; by its figures ours has
-// most to learn in attribution, then in position and counting, where the paper's is
+// paper, a task that the base model does badly has more; ours has most to learn in
+// attribution and counting, then in position, where the paper's shares are
 // position, counting, attribution, colours and two objects as 7:5:3:1:1. Single
 // objects, which the paper leaves out, are there so that they are not forgotten.
-var trainShare = [tasks]int{singleObject: 28, twoObject: 84, counting: 196, colors: 56, position: 252, colorAttr: 364}
+var trainShare = [tasks]int{singleObject: 28, twoObject: 84, counting: 280, colors: 56, position: 252, colorAttr: 280}
 
 func trainPrompts(known [tasks][]request) []task.Prompt {
 	var all []request
