@@ -144,10 +144,9 @@ func (k *checker) pretrain(c *Config) {
 	if c.Task.World == "prompts" && p.Steps > 0 {
 		k.require(p.Images != "", "pretrain.steps", `pretraining with task.world = "prompts" needs pretrain.images, a folder of pictures with captions`)
 	}
-	if p.StopAt > 0 {
-		k.require(p.EvalEvery > 0, "pretrain.stop_at|pretrain.eval_every", "pretrain.stop_at needs pretrain.eval_every > 0, or the score is never measured")
-		k.require(len(c.Reward) > 0, "pretrain.stop_at", "pretrain.stop_at needs a reward to measure: add a table [reward.NAME]")
-	}
+	k.stop(c, "pretrain.stop_at", p.StopAt)
+	k.stop(c, "pretrain.stop_below", p.StopBelow)
+	k.require(p.StopBelow == 0 || p.CaptionErrors > 0, "pretrain.stop_below", "pretrain.stop_below needs pretrain.caption_errors > 0, or nothing lowers the score")
 	if p.CaptionErrors > 0 {
 		k.require(p.CaptionErrorsAfter < p.Steps, "pretrain.caption_errors_after",
 			"pretrain.caption_errors_after must be < pretrain.steps = %d, found %d", p.Steps, p.CaptionErrorsAfter)
@@ -163,6 +162,14 @@ func (k *checker) pretrain(c *Config) {
 	k.unused(p.Height != 0, "pretrain.height", "only pretrain.images needs a size")
 	k.unused(p.Width != 0, "pretrain.width", "only pretrain.images needs a size")
 	k.unused(p.Channels != 0, "pretrain.channels", "only pretrain.images needs a size")
+}
+
+// stop checks that a score to stop at, if there is one, is measured.
+func (k *checker) stop(c *Config, key string, score float64) {
+	if score > 0 {
+		k.require(c.Pretrain.EvalEvery > 0, key+"|pretrain.eval_every", "%s needs pretrain.eval_every > 0, or the score is never measured", key)
+		k.require(len(c.Reward) > 0, key, "%s needs a reward to measure: add a table [reward.NAME]", key)
+	}
 }
 
 func (k *checker) network(c *Config) {

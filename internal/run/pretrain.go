@@ -216,12 +216,26 @@ func (r *pretrainRun) steps(ctx context.Context) error {
 		if err := r.folder.log(line); err != nil {
 			return err
 		}
-		if p.StopAt > 0 && float64(r.score) > p.StopAt {
-			r.options.Progress.Say("step %d: the score %.3f is above pretrain.stop_at = %g", i, r.score, p.StopAt)
+		if due && r.arrived(i) {
 			return nil
 		}
 	}
 	return nil
+}
+
+// arrived tells whether the score of step i is where the recipe wants to stop, and
+// says so.
+func (r *pretrainRun) arrived(i int) bool {
+	p, score, say := r.Config.Pretrain, float64(r.score), r.options.Progress.Say
+	switch {
+	case p.StopAt > 0 && score > p.StopAt:
+		say("step %d: the score %.3f is above pretrain.stop_at = %g", i, score, p.StopAt)
+	case p.StopBelow > 0 && i > p.CaptionErrorsAfter && score < p.StopBelow:
+		say("step %d: the score %.3f is below pretrain.stop_below = %g", i, score, p.StopBelow)
+	default:
+		return false
+	}
+	return true
 }
 
 // evaluate draws the pictures of step i and, where there is a reward, scores the
