@@ -65,27 +65,33 @@ func Advantages(groups []Group, spread Spread, limit float64) (adv [][]float64, 
 	return adv, signal
 }
 
-// keep returns the indices of the n valid samples with the largest |advantage|, of
-// equal ones the first, in order; n = 0 is all. A gradient costs several times what a
-// sample does, and is the sum of terms in proportion to the advantage: leaving out the
-// small ones buys larger groups. The advantages stay those of the whole group. The
-// paper updates with every sample.
-func keep(advantages []float64, valid []bool, n int) []int {
-	var kept []int
+// keep chooses the n valid samples of a group that say most: half of them from the top of
+// the ranking by advantage and half from the bottom (one more from the top if n is odd; of
+// equal ones the first at the top and the last at the bottom). It returns their indices in
+// order, and their advantages less the mean of these, so that what all pictures have in
+// common cancels as it does for a whole group; n = 0 is all, as they are. A gradient costs
+// several times what a sample does: leaving out the middle buys larger groups. The paper
+// updates with every sample.
+func keep(advantages []float64, valid []bool, n int) (kept []int, adv []float64) {
 	for i, ok := range valid {
 		if ok {
 			kept = append(kept, i)
 		}
 	}
-	if n == 0 || n >= len(kept) {
-		return kept
+	mean := 0.0
+	if n > 0 && n < len(kept) {
+		slices.SortStableFunc(kept, func(i, j int) int { return cmp.Compare(advantages[j], advantages[i]) })
+		kept = slices.Delete(kept, (n+1)/2, len(kept)-n/2)
+		slices.Sort(kept)
+		for _, i := range kept {
+			mean += advantages[i]
+		}
+		mean /= float64(n)
 	}
-	slices.SortStableFunc(kept, func(i, j int) int {
-		return cmp.Compare(math.Abs(advantages[j]), math.Abs(advantages[i]))
-	})
-	kept = kept[:n]
-	slices.Sort(kept)
-	return kept
+	for _, i := range kept {
+		adv = append(adv, advantages[i]-mean)
+	}
+	return kept, adv
 }
 
 func clamp(x, limit float64) float64 {

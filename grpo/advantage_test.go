@@ -128,11 +128,47 @@ func TestAdvantagesInvariances(t *testing.T) {
 
 func TestKeep(t *testing.T) {
 	t.Parallel()
-	adv := []float64{0.1, -2, 1, 3, -1, 0}
-	all := []bool{true, true, true, false, true, true}
-	for n, want := range [][]int{{0, 1, 2, 4, 5}, {1}, {1, 2}, {1, 2, 4}, {0, 1, 2, 4}, {0, 1, 2, 4, 5}, {0, 1, 2, 4, 5}} {
-		if got := keep(adv, all, n); !slices.Equal(got, want) {
-			t.Errorf("keep %d: %v, want %v", n, got, want)
+	adv := []float64{0.25, -2, 1, 3, -1, 0.25}
+	valid := []bool{true, true, true, false, true, true}
+	for n, want := range map[int]struct {
+		kept []int
+		adv  []float64
+	}{
+		0: {[]int{0, 1, 2, 4, 5}, []float64{0.25, -2, 1, -1, 0.25}}, // all, as they are
+		2: {[]int{1, 2}, []float64{-1.5, 1.5}},
+		3: {[]int{0, 1, 2}, []float64{0.5, -1.75, 1.25}}, // of the two that are equal the first
+		4: {[]int{0, 1, 2, 4}, []float64{0.6875, -1.5625, 1.4375, -0.5625}},
+		5: {[]int{0, 1, 2, 4, 5}, []float64{0.25, -2, 1, -1, 0.25}},
+		6: {[]int{0, 1, 2, 4, 5}, []float64{0.25, -2, 1, -1, 0.25}},
+	} {
+		kept, got := keep(adv, valid, n)
+		if !slices.Equal(kept, want.kept) || !slices.Equal(got, want.adv) {
+			t.Errorf("keep %d: %v %v, want %v %v", n, kept, got, want.kept, want.adv)
+		}
+	}
+}
+
+// Of rewards with two values, as those of all-or-nothing scores, both are kept, and
+// neither side outweighs the other.
+func TestKeepHasBothSides(t *testing.T) {
+	t.Parallel()
+	for right := 1; right < 24; right++ {
+		g := Group{Rewards: make([]float64, 24), Valid: slices.Repeat([]bool{true}, 24)}
+		for i := range right {
+			g.Rewards[i] = 1
+		}
+		adv, _ := Advantages([]Group{g}, GroupStd, 0)
+		kept, centred := keep(adv[0], g.Valid, 12)
+		n, sum := 0, 0.0
+		for j, i := range kept {
+			sum += centred[j]
+			if g.Rewards[i] == 1 {
+				n++
+			}
+		}
+		const rounding = 1e-12
+		if want := min(right, 6) + max(0, right-18); n != want || math.Abs(sum) > rounding {
+			t.Errorf("%d right: %d of those kept are, want %d; their advantages sum to %g", right, n, want, sum)
 		}
 	}
 }

@@ -46,7 +46,7 @@ type Settings struct {
 	Seed       int64 // of prompts, windows and noise
 	Groups     int   // prompts per iteration
 	GroupSize  int   // G, samples per prompt
-	Keep       int   // samples of a group that updates use, those with the largest |Â|; 0 is all
+	Keep       int   // samples of a group that updates use, from both ends of the ranking; 0 is all
 	Passes     int   // optimizer updates per iteration; the first is on-policy
 	MicroBatch int   // records per gradient program
 	Workers    int   // calls of the reward, and gradient programs, at a time; results do not depend on it

@@ -35,8 +35,8 @@ func NewTrainer(s Settings) *Trainer {
 	if min(s.Groups, s.GroupSize, s.Passes, s.MicroBatch, s.Workers) < 1 {
 		panic("grpo: Groups, GroupSize, Passes, MicroBatch and Workers must be at least 1")
 	}
-	if s.Keep < 0 || s.Keep > s.GroupSize {
-		panic("grpo: Keep must be between 0 and GroupSize")
+	if s.Keep < 0 || s.Keep == 1 || s.Keep > s.GroupSize {
+		panic("grpo: Keep must be 0 or between 2 and GroupSize")
 	}
 	if s.Loss.refers() && s.Reference.Base == nil {
 		panic("grpo: a KL penalty or anchors need a reference")
@@ -163,8 +163,9 @@ func (tr *Trainer) slices(trajectories []rollout.Trajectory, groups []Group, adv
 		var records []record
 		for _, k := range plan.Trained() {
 			for _, g := range live[lo:hi] {
-				for _, i := range keep(advantages[g], groups[g].Valid, tr.Keep) {
-					records = append(records, record{trajectory: &trajectories[g*tr.GroupSize+i], step: k, advantage: advantages[g][i]})
+				kept, adv := keep(advantages[g], groups[g].Valid, tr.Keep)
+				for j, i := range kept {
+					records = append(records, record{trajectory: &trajectories[g*tr.GroupSize+i], step: k, advantage: adv[j]})
 				}
 			}
 		}

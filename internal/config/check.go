@@ -124,6 +124,7 @@ func (k *checker) grpo(c *Config) {
 	g := c.GRPO
 	k.require(g.Passes <= c.Rollout.Groups, "grpo.passes|rollout.groups",
 		"grpo.passes must be <= rollout.groups = %d (each pass needs a group), found %d", c.Rollout.Groups, g.Passes)
+	k.require(g.Keep != 1, "grpo.keep", "grpo.keep must be 0 (all) or at least 2 (the best and the worst), found 1")
 	k.require(g.Keep <= c.Rollout.GroupSize, "grpo.keep|rollout.group_size",
 		"grpo.keep must be <= rollout.group_size = %d, found %d", c.Rollout.GroupSize, g.Keep)
 	k.require(g.KL != "flow-grpo" || c.Rollout.Dynamics == "flow-sde", "grpo.kl",

@@ -89,6 +89,8 @@ func TestBad(t *testing.T) {
 		{"size without images", "[pretrain]\nheight = 16", `r.toml:2:10: pretrain.height has no effect: only pretrain.images needs a size; remove it`},
 		{"score that is never measured", "[reward.text]\nkind = \"text\"\n[pretrain]\nstop_at = 0.6\neval_every = 0", `r.toml:4:11: pretrain.stop_at needs pretrain.eval_every > 0, or the score is never measured`},
 		{"score without reward", "[pretrain]\nstop_at = 0.6", `r.toml:2:11: pretrain.stop_at needs a reward to measure: add a table [reward.NAME]`},
+		{"one sample of a group", "[grpo]\nkeep = 1", `r.toml:2:8: grpo.keep must be 0 (all) or at least 2 (the best and the worst), found 1`},
+		{"more samples than there are", "[rollout]\ngroup_size = 4\n[grpo]\nkeep = 5", `r.toml:4:8: grpo.keep must be <= rollout.group_size = 4, found 5`},
 		{"score that nothing lowers", "[reward.text]\nkind = \"text\"\n[pretrain]\nstop_below = 0.6", `r.toml:4:14: pretrain.stop_below needs pretrain.caption_errors > 0, or nothing lowers the score`},
 		{"errors after the end", "[pretrain]\nsteps = 10\ncaption_errors = 0.1\ncaption_errors_after = 10", `r.toml:4:24: pretrain.caption_errors_after must be < pretrain.steps = 10, found 10`},
 		{"errors that never come", "[pretrain]\nsteps = 10\ncaption_errors_after = 5", `r.toml:3:24: pretrain.caption_errors_after has no effect: pretrain.caption_errors is 0; remove it`},

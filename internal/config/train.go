@@ -88,7 +88,7 @@ type GRPO struct {
 	AnchorCoef float64 `toml:"anchor_coef" in:"[0,1e6]"`
 	// Divide advantages by the spread of each "group", or of the whole batch ("global").
 	AdvantageStd string `toml:"advantage_std" oneof:"group global"`
-	// Samples of a group that updates use: those with the largest |advantage|. 0 means all.
+	// Samples of a group that updates use: the best and the worst, half each. 0 means all.
 	// A sample costs less than its gradients, so a larger group of which a part is kept
 	// costs less than one that is kept whole.
 	Keep int `toml:"keep" in:"[0,1e5]"`
