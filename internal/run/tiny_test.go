@@ -53,7 +53,7 @@ func tinyModel(t *testing.T, world string) string {
 // tiny returns what makes a recipe run in moments.
 var tiny = []string{
 	"train.iterations=2", "train.lora_rank=2", "optimizer.lr=0.01",
-	"rollout.steps=4", "rollout.groups=2", "rollout.group_size=3", "rollout.workers=2",
+	"rollout.steps=4", "rollout.groups=2", "rollout.group_size=3", "rollout.workers=2", "grpo.keep=2",
 	"eval.steps=3", "eval.every=1", "eval.prompts=3", "eval.samples_per_prompt=1",
 	"eval.final_prompts=4", "eval.final_samples_per_prompt=2",
 	"samples.every=1", "samples.prompts=2", "samples.per_prompt=2",
@@ -63,6 +63,7 @@ var tiny = []string{
 // tinyPretrain does the same for recipes that pretrain.
 var tinyPretrain = []string{
 	"pretrain.steps=3", "pretrain.batch=4", "pretrain.eval_every=2", "pretrain.log_every=1", "pretrain.heldout_fraction=0.3",
+	"pretrain.caption_errors_after=0", "pretrain.stop_below=0",
 	"network.num_layers=1", "eval.steps=3", "eval.prompts=3", "eval.samples_per_prompt=1", "samples.prompts=2",
 }
 
