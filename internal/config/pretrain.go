@@ -49,7 +49,8 @@ type Pretrain struct {
 	EvalEvery int `toml:"eval_every" in:"[0,1e9]"`
 	// Stop when the held-out score at eval.steps first exceeds this. 0 means never.
 	StopAt float64 `toml:"stop_at" in:"[0,1e6]"`
-	// Stop when the held-out score falls below this, once captions have errors. 0 means never.
+	// Stop when the held-out score falls below this, once captions have errors. A score
+	// that was never this high does not stop. 0 means never.
 	StopBelow float64 `toml:"stop_below" in:"[0,1e6]"`
 	// Updates between lines of the log.
 	LogEvery int `toml:"log_every" in:"[1,1e9]"`

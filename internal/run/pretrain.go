@@ -51,7 +51,11 @@ func openPretraining(c *config.Config) (*Pretraining, error) {
 			return nil, err
 		}
 	}
-	return &Pretraining{s, miscaptioned(c.Pretrain, source)}, nil
+	examples, err := miscaptioned(c.Pretrain, source)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Path, err)
+	}
+	return &Pretraining{s, examples}, nil
 }
 
 // shaped is a source that knows the shape of its pictures.
@@ -124,9 +128,10 @@ type pretrainRun struct {
 	judge   *evaluator
 	tuned   *sampler
 	started time.Time
-	loss    float64 // summed since the last line
-	lines   int     // steps since the last line
-	score   eval.Number
+	loss    float64     // summed since the last line
+	lines   int         // steps since the last line
+	score   eval.Number // of the latest evaluation
+	good    bool        // an evaluation scored at least stop_below
 }
 
 // Pretrain runs a pretraining recipe in a fresh folder; the model is saved as
@@ -224,13 +229,16 @@ func (r *pretrainRun) steps(ctx context.Context) error {
 }
 
 // arrived tells whether the score of step i is where the recipe wants to stop, and
-// says so.
+// says so. It sees every evaluation: a score falls below stop_below if an earlier one
+// did not.
 func (r *pretrainRun) arrived(i int) bool {
 	p, score, say := r.Config.Pretrain, float64(r.score), r.options.Progress.Say
+	fell := r.good && score < p.StopBelow
+	r.good = r.good || score >= p.StopBelow
 	switch {
 	case p.StopAt > 0 && score > p.StopAt:
 		say("step %d: the score %.3f is above pretrain.stop_at = %g", i, score, p.StopAt)
-	case p.StopBelow > 0 && i > p.CaptionErrorsAfter && score < p.StopBelow:
+	case p.StopBelow > 0 && i > p.CaptionErrorsAfter && fell:
 		say("step %d: the score %.3f is below pretrain.stop_below = %g", i, score, p.StopBelow)
 	default:
 		return false

@@ -24,21 +24,30 @@ func TestPretrainingStopsAtAScore(t *testing.T) {
 	for name, tc := range map[string]struct {
 		recipe config.Pretrain
 		step   int
-		score  eval.Number
-		says   string // "" where it goes on
+		scores []eval.Number // the last at step, the others 10 steps apart before
+		says   string        // "" where it goes on
 	}{
-		"no limit":           {config.Pretrain{}, 200, 0.9, ""},
-		"not there yet":      {above, 50, 0.6, ""},
-		"above":              {above, 50, 0.61, "above pretrain.stop_at"},
-		"captions right":     {below, 100, 0.1, ""},
-		"still too good":     {below, 200, 0.6, ""},
-		"below":              {below, 200, 0.59, "below pretrain.stop_below"},
-		"nothing was scored": {below, 200, eval.NaN(), ""},
+		"no limit":           {config.Pretrain{}, 200, []eval.Number{0.5, 0.9, 0.5}, ""},
+		"not there yet":      {above, 50, []eval.Number{0.6}, ""},
+		"above":              {above, 50, []eval.Number{0.61}, "above pretrain.stop_at"},
+		"captions right":     {below, 100, []eval.Number{0.7, 0.1}, ""},
+		"still too good":     {below, 200, []eval.Number{0.7, 0.6}, ""},
+		"below":              {below, 200, []eval.Number{0.6, 0.59}, "below pretrain.stop_below"},
+		"good long ago":      {below, 110, []eval.Number{0.6, 0.5, 0.59}, "below pretrain.stop_below"},
+		"never got there":    {below, 200, []eval.Number{0.1, 0.59, 0.58}, ""},
+		"nothing was scored": {below, 200, []eval.Number{eval.NaN(), eval.NaN()}, ""},
 	} {
 		var p said
-		r := pretrainRun{Pretraining: &Pretraining{Session: &Session{Config: &config.Config{Pretrain: tc.recipe}}}, options: Options{Progress: &p}, score: tc.score}
-		if got := r.arrived(tc.step); got != (tc.says != "") || !strings.Contains(p.last, tc.says) {
-			t.Errorf("%s: stops: %v, says %q; want %q", name, got, p.last, tc.says)
+		r := pretrainRun{Pretraining: &Pretraining{Session: &Session{Config: &config.Config{Pretrain: tc.recipe}}}, options: Options{Progress: &p}}
+		for j, score := range tc.scores {
+			r.score = score
+			left := len(tc.scores) - 1 - j
+			if got, want := r.arrived(tc.step-10*left), left == 0 && tc.says != ""; got != want {
+				t.Errorf("%s: score %d stops: %v, want %v", name, j, got, want)
+			}
+		}
+		if !strings.Contains(p.last, tc.says) {
+			t.Errorf("%s: says %q, want %q", name, p.last, tc.says)
 		}
 	}
 }
