@@ -149,7 +149,7 @@ func (k *checker) pretrain(c *Config) {
 	k.stop(c, "pretrain.stop_below", p.StopBelow)
 	k.require(p.StopBelow == 0 || p.CaptionErrors > 0, "pretrain.stop_below", "pretrain.stop_below needs pretrain.caption_errors > 0, or nothing lowers the score")
 	if p.CaptionErrors > 0 {
-		k.require(p.CaptionErrorsAfter < p.Steps, "pretrain.caption_errors_after",
+		k.require(p.Steps == 0 || p.CaptionErrorsAfter < p.Steps, "pretrain.caption_errors_after",
 			"pretrain.caption_errors_after must be < pretrain.steps = %d, found %d", p.Steps, p.CaptionErrorsAfter)
 	} else {
 		k.unused(p.CaptionErrorsAfter != 0, "pretrain.caption_errors_after", "pretrain.caption_errors is 0")

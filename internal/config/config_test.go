@@ -92,6 +92,9 @@ func TestBad(t *testing.T) {
 		{"one sample of a group", "[grpo]\nkeep = 1", `r.toml:2:8: grpo.keep must be 0 (all) or at least 2 (the best and the worst), found 1`},
 		{"more samples than there are", "[rollout]\ngroup_size = 4\n[grpo]\nkeep = 5", `r.toml:4:8: grpo.keep must be <= rollout.group_size = 4, found 5`},
 		{"score that nothing lowers", "[reward.text]\nkind = \"text\"\n[pretrain]\nstop_below = 0.6", `r.toml:4:14: pretrain.stop_below needs pretrain.caption_errors > 0, or nothing lowers the score`},
+		{"low score that is never measured", "[reward.text]\nkind = \"text\"\n[pretrain]\nsteps = 10\ncaption_errors = 0.1\nstop_below = 0.6\neval_every = 0", `r.toml:6:14: pretrain.stop_below needs pretrain.eval_every > 0, or the score is never measured`},
+		{"low score without reward", "[pretrain]\nsteps = 10\ncaption_errors = 0.1\nstop_below = 0.6", `r.toml:4:14: pretrain.stop_below needs a reward to measure: add a table [reward.NAME]`},
+		{"errors in captions of one's own", "[pretrain]\nsteps = 10\nimages = \"d\"\nheight = 16\nwidth = 16\nchannels = 3\ncaption_errors = 0.1", `r.toml:7:18: pretrain.caption_errors has no effect: captions of pretrain.images are taken as they are; remove it`},
 		{"errors after the end", "[pretrain]\nsteps = 10\ncaption_errors = 0.1\ncaption_errors_after = 10", `r.toml:4:24: pretrain.caption_errors_after must be < pretrain.steps = 10, found 10`},
 		{"errors that never come", "[pretrain]\nsteps = 10\ncaption_errors_after = 5", `r.toml:3:24: pretrain.caption_errors_after has no effect: pretrain.caption_errors is 0; remove it`},
 		{"pretraining on prompts", "[task]\nworld = \"prompts\"\n[pretrain]\nsteps = 10", `r.toml:4:9: pretraining with task.world = "prompts" needs pretrain.images, a folder of pictures with captions`},
@@ -332,6 +335,7 @@ func TestReady(t *testing.T) {
 	for _, tc := range []struct{ text, train, pretrain string }{
 		{"", "r.toml: this recipe has no reward to train on; add a table such as", "r.toml: this recipe does not pretrain: pretrain.steps is not set; recipes that do are called " + strings.Join(pretraining(), ", ")},
 		{"[reward.text]\nkind = \"text\"\n[pretrain]\nsteps = 9", "", ""},
+		{"[reward.text]\nkind = \"text\"\n[pretrain]\ncaption_errors = 0.1\ncaption_errors_after = 5", "", "r.toml: this recipe does not pretrain: pretrain.steps is not set; recipes that do are called " + strings.Join(pretraining(), ", ")},
 		{"[reward.text]\nkind = \"text\"\n[train]\niterations = 0\n[pretrain]\nsteps = 9", "r.toml: train.iterations is 0: there is nothing to do", ""},
 		{"[reward.text]\nkind = \"text\"\n[pretrain]\nsteps = 9\nimages = \"d\"\nheight = 16\nwidth = 16\nchannels = 3\n[task]\nworld = \"prompts\"", "r.toml: " + needsPrompts, ""},
 	} {
