@@ -1,6 +1,8 @@
 package run
 
 import (
+	"fmt"
+
 	"flowgrpo/internal/config"
 	"flowgrpo/internal/rng"
 	"flowgrpo/task"
@@ -8,9 +10,7 @@ import (
 
 // miscaptions are the pictures of a pretraining whose captions get worse: the share of
 // wrong facts is 0 in the first steps and then grows linearly to that of the recipe after
-// the last. Wrong captions teach what to do in doubt and little else, so they come late:
-// after 2625 steps of pretrain-glyphs, 0.49 of the characters were right without errors
-// and 0.04 with a share of 0.3 from the beginning.
+// the last. Wrong captions teach what to do in doubt and little else, so they come late.
 type miscaptions struct {
 	pictures task.Miscaptioner
 	rate     float64 // after the last step
@@ -19,11 +19,15 @@ type miscaptions struct {
 }
 
 // miscaptioned returns source with the wrong captions that a recipe asks for.
-func miscaptioned(p config.Pretrain, source task.Source) task.Source {
-	if m, ok := source.(task.Miscaptioner); ok && p.CaptionErrors > 0 {
-		return miscaptions{m, p.CaptionErrors, p.CaptionErrorsAfter, p.Steps}
+func miscaptioned(p config.Pretrain, source task.Source) (task.Source, error) {
+	if p.CaptionErrors == 0 {
+		return source, nil
 	}
-	return source
+	m, ok := source.(task.Miscaptioner)
+	if !ok {
+		return nil, fmt.Errorf("pretrain.caption_errors must be 0 for a world that is no task.Miscaptioner, found %g", p.CaptionErrors)
+	}
+	return miscaptions{m, p.CaptionErrors, p.CaptionErrorsAfter, p.Steps}, nil
 }
 
 // Example implements [task.Source]. The step is the key's iteration.
