@@ -158,8 +158,32 @@ func TestMeasure(t *testing.T) {
 	}
 	const rounding = 1e-12
 	near := cmp.Comparer(func(a, b eval.Number) bool { return math.Abs(float64(a-b)) <= rounding })
-	if diff := cmp.Diff(want, measure(stats), near); diff != "" {
+	if diff := cmp.Diff(want, measure(stats, config.GRPO{KLCoef: 1, AnchorCoef: 1}), near); diff != "" {
 		t.Errorf("figures differ (-want +got):\n%s", diff)
+	}
+}
+
+// What the loss has is measured where it is 0 or not a number, and nothing else is.
+func TestMeasureSaysWhatTheLossHas(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		coef         config.GRPO
+		value        float64 // of KL and anchors
+		kl, anchored bool
+	}{
+		{"neither", config.GRPO{}, 0, false, false},
+		{"KL of 0", config.GRPO{KLCoef: 1}, 0, true, false},
+		{"anchors of 0", config.GRPO{AnchorCoef: 1}, 0, true, true},
+		{"not a number", config.GRPO{AnchorCoef: 1}, math.NaN(), true, true},
+	} {
+		terms := []grpo.Term{{Step: 0, KL: tt.value}, {Step: 1}}
+		m := measure(grpo.Stats{Updates: []grpo.Pass{{Anchor: tt.value, Terms: terms}}}, tt.coef)
+		for key, want := range map[string]bool{"kl/ref": tt.kl, "step/0/kl": tt.kl, "loss/anchor": tt.anchored} {
+			v, ok := m[key]
+			if ok != want || ok && math.IsNaN(float64(v)) != math.IsNaN(tt.value) {
+				t.Errorf("%s: %s is %v, measured: %v, want %v, measured: %v", tt.name, key, v, ok, tt.value, want)
+			}
+		}
 	}
 }
 

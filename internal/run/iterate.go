@@ -92,7 +92,7 @@ func (r *trainRun) iterate(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		line := measure(stats)
+		line := measure(stats, r.session.Config.GRPO)
 		r.samples += stats.Samples
 		line[eval.KeySamples] = eval.Number(r.samples)
 		i := r.trainer.Iteration()

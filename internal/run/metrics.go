@@ -5,10 +5,12 @@ import (
 
 	"flowgrpo/eval"
 	"flowgrpo/grpo"
+	"flowgrpo/internal/config"
 )
 
-// measure returns the figures of an iteration under the keys of docs/metrics.md.
-func measure(s grpo.Stats) eval.Metrics {
+// measure returns the figures of an iteration under the keys of docs/metrics.md; the
+// recipe says which terms the loss has.
+func measure(s grpo.Stats, c config.GRPO) eval.Metrics {
 	m := eval.Metrics{
 		eval.KeyIteration:    eval.Number(s.Iteration + 1),
 		eval.KeyRewardMean:   orNaN(s.Reward.Mean, s.Reward.N > 0),
@@ -25,8 +27,8 @@ func measure(s grpo.Stats) eval.Metrics {
 	for name, part := range s.Parts {
 		m[eval.RewardKey(name)] = eval.Number(part.Mean)
 	}
-	measureUpdates(m, s.Updates)
-	measureTerms(m, s.Updates)
+	measureUpdates(m, s.Updates, c.AnchorCoef > 0)
+	measureTerms(m, s.Updates, c.KLCoef > 0 || c.AnchorCoef > 0)
 	return m
 }
 
@@ -37,8 +39,8 @@ func orNaN(v float64, known bool) eval.Number {
 	return eval.Number(v)
 }
 
-// measureUpdates adds what the optimizer did.
-func measureUpdates(m eval.Metrics, updates []grpo.Pass) {
+// measureUpdates adds what the optimizer did, with the anchors' term if there are any.
+func measureUpdates(m eval.Metrics, updates []grpo.Pass, anchors bool) {
 	var norm, clipped, applied, loss, penalty, anchor float64
 	skipped := 0
 	for _, u := range updates {
@@ -63,7 +65,7 @@ func measureUpdates(m eval.Metrics, updates []grpo.Pass) {
 	if len(updates) > 0 {
 		m[eval.KeyLossPolicy] = eval.Number(loss)
 		m[eval.KeyLossTotal] = eval.Number(loss + penalty + anchor)
-		if anchor > 0 {
+		if anchors {
 			m[eval.KeyLossAnchor] = eval.Number(anchor)
 		}
 	}
@@ -109,8 +111,9 @@ func (f *recordFigures) add(pass int, t grpo.Term) {
 	}
 }
 
-// measureTerms adds what the records say about ratio, clipping and KL.
-func measureTerms(m eval.Metrics, updates []grpo.Pass) {
+// measureTerms adds what the records say about ratio and clipping, and about KL if there
+// is a reference.
+func measureTerms(m eval.Metrics, updates []grpo.Pass, refers bool) {
 	var total recordFigures
 	steps := map[int]*recordFigures{}
 	for pass, u := range updates {
@@ -133,14 +136,14 @@ func measureTerms(m eval.Metrics, updates []grpo.Pass) {
 	m[eval.KeyClip] = eval.Number((total.high + total.low) / n)
 	m[eval.KeyClipHigh] = eval.Number(total.high / n)
 	m[eval.KeyClipLow] = eval.Number(total.low / n)
-	if total.kl > 0 {
+	if refers {
 		m[eval.KeyKL] = eval.Number(total.kl * float64(len(steps)) / n) // n/len(steps) samples
 	}
 	for k, f := range steps {
 		if f.later.n > 0 {
 			m[eval.StepKey(k, "ratio_std")] = f.later.std()
 		}
-		if total.kl > 0 {
+		if refers {
 			m[eval.StepKey(k, "kl")] = eval.Number(f.kl / f.all.n)
 		}
 	}
