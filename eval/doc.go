@@ -1,7 +1,7 @@
 // Package eval measures what fine-tuning did, and shows it.
 //
 // A [Protocol] samples held-out prompts on fixed noise in several [Mode]s (the
-// ODE with many steps, the SDE with many steps, the SDE as in training) and
+// ODE with many steps, the SDE with many steps, the SDE with the steps of training) and
 // yields one [Evaluation] per call: a [Score] per mode, and the [Row]s behind
 // it. A score has four headline numbers, each with an interval:
 //

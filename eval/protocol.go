@@ -18,7 +18,8 @@ type Mode struct {
 }
 
 // The modes of the standard protocol. ODE40 is the headline: the model as it will
-// be used. SDE10 is what training sees, SDE40 is between the two.
+// be used. SDE10 has the dynamics and the number of steps of training, with noise at all
+// steps but the last, whatever the window; SDE40 is between the two.
 var (
 	ODE40 = Mode{Name: "ode40", Steps: 40}
 	SDE40 = Mode{Name: "sde40", Steps: 40, Stochastic: true}

@@ -238,7 +238,7 @@ func dumbbell(base Number, baseIv [2]Number, tuned Number, tunedIv [2]Number) te
 var modeNotes = map[string]fact{
 	ODE40.Name: {"ODE, 40 steps", "headline"},
 	SDE40.Name: {"SDE, 40 steps", "training dynamics, fine"},
-	SDE10.Name: {"SDE, 10 steps", "as in training"},
+	SDE10.Name: {"SDE, 10 steps", "as many as in training"},
 }
 
 func modeRows(res *Result) []modeRow {

@@ -20,7 +20,8 @@ var fullResamples, courseResamples = 1000, 200
 // distance, which is biased by the count, can be compared. The full protocol is
 // measured before and after: the ODE on final_prompts × final_samples_per_prompt,
 // and on the same prompts, one sample each, the SDE with as many steps and the SDE
-// as in training, where the KL divergence to the base is measured too.
+// with the rollout's number of steps, where the KL divergence to the base is measured
+// too. Both have noise at all steps but the last, whatever the recipe's window.
 //
 // Prompts and noise depend on no seed. Prompts are dealt category by category
 // from a fixed permutation, and those of a smaller evaluation are among those of

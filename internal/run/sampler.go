@@ -81,8 +81,8 @@ func (s *sampler) Sample(ctx context.Context, prompts []task.Prompt, perPrompt i
 	return images, nil
 }
 
-// KL implements [eval.Divergence]. The divergence is measured in the mode that
-// has the rollout's number of steps, where it is what training penalises; it
+// KL implements [eval.Divergence]. The divergence is measured in the mode that has the
+// rollout's number of steps, over all steps but the last, whichever a window trains; it
 // costs a run of the base per step.
 func (s *sampler) KL() (float64, bool) { return s.kl, s.known }
 
