@@ -54,7 +54,10 @@ func printPlan(w io.Writer, p run.Plan) error {
 	row("parameters", "%d, of which %d are trained", p.Parameters, p.Trained)
 	row("iterations", "%d", p.Iterations)
 	row("samples per iteration", "%d = %d groups × %d, in %d steps", p.Samples, p.Groups, p.GroupSize, p.Steps)
-	row("records per iteration", "%d = %d samples × %d trained steps", p.Records, p.Records/p.TrainedSteps, p.TrainedSteps)
+	row("records per iteration", "%d = %d kept samples × %d trained steps", p.Records, p.Kept, p.TrainedSteps)
+	if p.Anchors > 0 {
+		row("anchors per iteration", "%d, at steps that are not trained", p.Anchors)
+	}
 	row("updates per iteration", "%d on policy (ratio exactly 1), %d off policy", p.OnPolicy, p.OffPolicy)
 	row("updates in all", "%d", p.Updates)
 	row("evaluations", "%d pictures before and after, %d × %d on the way", p.FullPictures, p.CourseEvaluations, p.CoursePictures)

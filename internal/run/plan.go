@@ -22,7 +22,9 @@ type Plan struct {
 	Samples      int `json:"samples"` // per iteration
 	Steps        int `json:"steps"`
 	TrainedSteps int `json:"trained_steps"`
-	Records      int `json:"records"` // per iteration: samples × trained steps
+	Kept         int `json:"kept_samples"` // per iteration: what updates use at most
+	Records      int `json:"records"`      // per iteration: kept samples × trained steps
+	Anchors      int `json:"anchors"`      // per iteration: one for each kept sample, or 0
 	OnPolicy     int `json:"on_policy_updates"`
 	OffPolicy    int `json:"off_policy_updates"`
 	Updates      int `json:"updates"` // of the whole run
@@ -56,9 +58,13 @@ func PlanRun(ctx context.Context, s *Session) (Plan, error) {
 		Samples: c.Rollout.Groups * c.Rollout.GroupSize, Steps: c.Rollout.Steps, TrainedSteps: trained,
 		OnPolicy: 1, OffPolicy: c.GRPO.Passes - 1, Updates: c.Train.Iterations * c.GRPO.Passes, Workers: s.workers,
 	}
-	p.Records = p.Samples * trained
+	p.Kept = p.Samples
 	if keep := c.GRPO.Keep; keep > 0 {
-		p.Records = p.Groups * keep * trained
+		p.Kept = p.Groups * keep
+	}
+	p.Records = p.Kept * trained
+	if c.GRPO.AnchorCoef > 0 { // the last step is never trained
+		p.Anchors = p.Kept
 	}
 	evalSteps := p.evaluations(s)
 	var err error
@@ -138,7 +144,7 @@ func (p *Plan) estimate(ctx context.Context, s *Session, evalSteps int) error {
 		return err
 	}
 	share := float64(p.Samples) / float64(stats.Samples)
-	kept := float64(p.Records) / float64(stats.Samples*p.TrainedSteps)
+	kept := float64(p.Kept) / float64(stats.Samples)
 	t := stats.Seconds
 	p.Seconds = Seconds{Rollout: share * t.Rollout, Reward: share * t.Reward, Update: kept * t.Update}
 	p.Seconds.Evaluation = t.Rollout / float64(stats.Samples*p.Steps) * float64(evalSteps)
