@@ -25,7 +25,7 @@ model.path, with the log, pictures and scores of the training.
 
 Ctrl-C saves the model as it is.`,
 		Example: `  finetune pretrain pretrain-shapes
-  finetune pretrain pretrain-glyphs --set pretrain.steps=500 --out runs/try
+  finetune pretrain pretrain-shapes --set pretrain.steps=500 --out runs/try
   finetune draw pictures && finetune pretrain your-own-pretrain`,
 		Args: cobra.ExactArgs(1),
 	}
