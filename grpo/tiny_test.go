@@ -68,6 +68,7 @@ type options struct {
 	sampling Sampling
 	reward   reward.Reward
 	passes   int
+	keep     int
 	workers  int
 	batch    int // of the rollout
 }
@@ -82,7 +83,7 @@ func newTrainer(o options) *Trainer {
 	return NewTrainer(Settings{
 		Model: o.model, Reference: o.model.Reference(), EMA: policy.NewEMA(theta, 0.9), Reward: o.reward, Loss: o.loss, Sampling: o.sampling,
 		Prompts: NewPrompts(3, tinyPrompts, o.model.Text.Encode),
-		Seed:    3, Groups: 4, GroupSize: 4, Passes: o.passes, MicroBatch: 5, Workers: o.workers,
+		Seed:    3, Groups: 4, GroupSize: 4, Keep: o.keep, Passes: o.passes, MicroBatch: 5, Workers: o.workers,
 		Adam: optim.NewAdamW(len(theta.Trainable()), optim.Settings{
 			LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, ClipNorm: 1, Schedule: optim.Constant{},
 		}),

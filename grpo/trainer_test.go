@@ -67,6 +67,7 @@ func loraRun() options {
 		Spread: GlobalStd, AdvantageLimit: 1.5, AnchorCoef: 0.3,
 	}
 	o.sampling.Window, o.sampling.SharedNoise = sde.RandomSubset{Size: 2}, true
+	o.keep = 3
 	return o
 }
 
@@ -236,8 +237,9 @@ func (dead) Score(context.Context, []reward.Sample) ([]reward.Result, error) {
 	return nil, errDead
 }
 
-// Only groups with a signal are trained, and of these every sample that was scored:
-// one whose advantage is 0 still has its KL. Passes share the groups in order.
+// Only groups with a signal are trained, and of these every sample that was scored, or
+// the best and the worst: one whose advantage is 0 still has its KL. Passes share the
+// groups in order.
 func TestSlices(t *testing.T) {
 	t.Parallel()
 	o := fullRun()
@@ -256,21 +258,34 @@ func TestSlices(t *testing.T) {
 		trajectories[i].Request.Sample = uint32(i)
 	}
 	plan := sde.Plan{Noisy: []bool{true, true, false}, Train: []bool{true, true, false}}
-	passes := tr.slices(trajectories, groups, advantages, signal, plan)
-	var got [][]string
-	for _, records := range passes {
-		var pass []string
-		for _, r := range records {
-			pass = append(pass, fmt.Sprintf("%d@%d", r.trajectory.Request.Sample, r.step))
+	for keep, want := range map[int][][]string{
+		0: {
+			{"0@0", "1@0", "2@0", "0@1", "1@1", "2@1"},
+			{"12@0", "13@0", "14@0", "15@0", "12@1", "13@1", "14@1", "15@1"},
+		},
+		2: {
+			{"0@0", "2@0", "0@1", "2@1"},
+			{"14@0", "15@0", "14@1", "15@1"},
+		},
+	} {
+		tr.Keep = keep
+		var got [][]string
+		for i, records := range tr.slices(trajectories, groups, advantages, signal, plan) {
+			var pass []string
+			sum := 0.0
+			for _, r := range records {
+				pass = append(pass, fmt.Sprintf("%d@%d", r.trajectory.Request.Sample, r.step))
+				sum += r.advantage
+			}
+			got = append(got, pass)
+			const rounding = 1e-12
+			if math.Abs(sum) > rounding {
+				t.Errorf("keep %d: the advantages of pass %d sum to %g, want 0", keep, i, sum)
+			}
 		}
-		got = append(got, pass)
-	}
-	want := [][]string{
-		{"0@0", "1@0", "2@0", "0@1", "1@1", "2@1"},
-		{"12@0", "13@0", "14@0", "15@0", "12@1", "13@1", "14@1", "15@1"},
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("records (sample@step) of the passes:\n%s", d)
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("keep %d: records (sample@step) of the passes:\n%s", keep, d)
+		}
 	}
 }
 
@@ -284,7 +299,9 @@ func TestMisusePanics(t *testing.T) {
 		"no NewTrainer": func(s Settings) { _, _ = (&Trainer{Settings: s}).Iterate(t.Context()) },
 		"no passes":     func(s Settings) { s.Passes = 0; NewTrainer(s) },
 		"keeps more":    func(s Settings) { s.Keep = s.GroupSize + 1; NewTrainer(s) },
+		"keeps one":     func(s Settings) { s.Keep = 1; NewTrainer(s) },
 		"no reference":  func(s Settings) { s.Loss.KLCoef, s.Reference = 1, policy.Theta{}; NewTrainer(s) },
+		"loose anchors": func(s Settings) { s.Loss.AnchorCoef, s.Reference = 1, policy.Theta{}; NewTrainer(s) },
 	} {
 		func() {
 			defer func() {
