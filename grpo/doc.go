@@ -6,12 +6,16 @@
 //
 //	L(θ) = 1/N Σ w(k)·max(-Aᵢ·rᵢₖ, -Aᵢ·clip(rᵢₖ, 1-ε, 1+ε)) + β·f(k)·KLᵢₖ/D
 //
-// over the N pairs of a trajectory i that carries a signal and a trained step k, for
-// pictures of D coordinates. A step that is not trained has no KL either, and moves
-// with the weights that it shares with the others. α > 0 holds it: to L is added the
-// mean of α·½‖v - v_ref‖²/D over one such step of every trajectory (anchor.go). The
-// paper trains every step and needs no such term. [NewTrainer] checks the [Settings]; [Trainer.Iterate]
-// is the algorithm on one screen.
+// over the N pairs of a trajectory i that carries a signal and is kept and a trained
+// step k, for pictures of D coordinates. Settings.Keep > 0 keeps the best and the worst
+// of a group and takes the mean of their advantages off them; 0 keeps all.
+//
+// A step that is not trained has no KL either, and moves with the weights that it shares
+// with the others. α > 0 holds it: to L is added the mean of α·½‖v - v_ref‖²/D over one
+// such step of each of these trajectories (anchor.go). The paper trains every step and
+// needs no such term.
+//
+// [NewTrainer] checks the [Settings]; [Trainer.Iterate] is the algorithm on one screen.
 //
 //	code        paper  meaning                                          unit
 //	advantage   Â      reward less its group's mean, over a [Spread]    1

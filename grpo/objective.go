@@ -12,7 +12,7 @@ import (
 )
 
 // objective is the loss of the package comment as part of the network's graph. Its
-// inputs, all bound by records.bind:
+// inputs, bound by batch.bind:
 //
 //	grpo.x, grpo.next          state before and after the step       [B, C, H, W]
 //	grpo.reference, grpo.old   reference and sampling velocity       [B, C, H, W]
@@ -21,7 +21,7 @@ import (
 //	grpo.weight, grpo.beta     weights of surrogate and KL           [B] float64
 type objective struct {
 	corrected bool // the ratio needs the sampling velocity
-	kl        bool // the loss has a KL term
+	kl        bool // the loss has a KL term or anchors
 }
 
 // Name implements [policy.Objective].

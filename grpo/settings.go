@@ -13,7 +13,7 @@ type Loss struct {
 	Ratio          Ratio      // form of the probability ratio
 	Weight         StepWeight // of a step, relative to the others
 	ClipRange      float64    // ε > 0
-	KLCoef         float64    // β ≥ 0; 0 needs no reference policy
+	KLCoef         float64    // β ≥ 0; weight of the KL divergence to the reference
 	KL             KLForm     // form of the KL penalty
 	AnchorCoef     float64    // α ≥ 0; weight of what holds the steps that are not trained
 	Spread         Spread     // what advantages are divided by
@@ -34,7 +34,7 @@ type Sampling struct {
 // Settings are what a [Trainer] works with and by.
 type Settings struct {
 	Model     *policy.Model // whose trained parameters are updated in place
-	Reference policy.Theta  // what KL is measured from; zero if the loss has neither KL nor anchors
+	Reference policy.Theta  // what KL and anchors are measured from; zero if the loss has neither
 	EMA       *policy.EMA   // moving average of the trained parameters, updated with them
 	Adam      *optim.AdamW  // optimizer of the trained parameters
 	Rollout   *rollout.Pool // devices that sample with the model's current parameters

@@ -29,8 +29,8 @@ type Trainer struct {
 }
 
 // NewTrainer returns a trainer at iteration 0. It wraps the reward with
-// [reward.Checked]. It panics if a count is below 1, or if there is a KL penalty and
-// no reference.
+// [reward.Checked]. It panics if a count is below 1, if Keep is neither 0 nor between 2
+// and GroupSize, or if there is a KL penalty or there are anchors and no reference.
 func NewTrainer(s Settings) *Trainer {
 	if min(s.Groups, s.GroupSize, s.Passes, s.MicroBatch, s.Workers) < 1 {
 		panic("grpo: Groups, GroupSize, Passes, MicroBatch and Workers must be at least 1")

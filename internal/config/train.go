@@ -68,7 +68,7 @@ type GRPO struct {
 	// released with Flow-GRPO), "guard" (bias-corrected and step-normalised,
 	// GRPO-Guard), "sum" (the true ratio).
 	Ratio string `toml:"ratio" oneof:"mean guard sum"`
-	// Weight of a step in the policy loss, mean 1 over all steps but the last: "none";
+	// Weight of a step in the policy loss, mean 1 over the noisy steps: "none";
 	// "sensitivity" (Std/|V|: equal pull on the velocity at every step); "std2" (Std²);
 	// "dt" (1/√h for a step of length h).
 	StepWeight string `toml:"step_weight" oneof:"none sensitivity std2 dt"`
@@ -76,7 +76,7 @@ type GRPO struct {
 	// "mean" on large pictures, 1e-2 on tiny ones, 0.2 for "sum".
 	ClipRange float64 `toml:"clip_range" in:"(0,10]"`
 	// Weight β of the KL divergence to the reference (the base model), in the form kl
-	// says, per step and averaged over coordinates. 0 means no KL and no reference.
+	// says, per trained step and averaged over coordinates. 0 means no KL.
 	KLCoef float64 `toml:"kl_coef" in:"[0,1e6]"`
 	// Form of the KL term: "exact" (the divergence in nats), "flow-grpo" (the released
 	// code's, h times that for a step of length h; for dynamics = "flow-sde"), "velocity"
