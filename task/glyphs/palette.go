@@ -30,7 +30,7 @@ var palette = []inkPair{
 
 // minContrast is the least difference of luminance in any picture, on the scale
 // where black is -1 and white is 1.
-const minContrast = 0.7
+const minContrast = 0.68
 
 func pair(name string, ink, ground uint32) inkPair { return inkPair{name, hex(ink), hex(ground)} }
 
