@@ -68,7 +68,7 @@ func glyphsProblem() *Problem {
 }
 
 // heldOutCombinations is the figure over prompts that ask for a combination of
-// shape, colour or number which occurs nowhere in training.
+// shape, colour or number which occurs nowhere in fine-tuning.
 const heldOutCombinations = "held-out combinations"
 
 func shapesProblem() *Problem {

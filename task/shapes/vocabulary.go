@@ -46,7 +46,7 @@ var palette = [numHues][3]float64{
 	cyan:   {46, 200, 214},
 }
 
-// The combinations that training never sees: each class loses one hue (and red
+// The combinations that fine-tuning never sees: each class loses one hue (and red
 // is never lost), two of the ten pairs go, and one class for each count.
 var (
 	heldOutHue = [numClasses]hue{circle: purple, square: cyan, triangle: blue, cross: yellow, ring: green}
