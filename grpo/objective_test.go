@@ -213,6 +213,26 @@ func (p *problem) check(t *testing.T) {
 	}
 }
 
+// The weight of a step before normalisation, by the formulas of the theory: one step
+// of Flow-SDE with a = .7 from t = .5 to .4, where σ² = a²·t/(1-t) = .49.
+func TestStepWeightFormulas(t *testing.T) {
+	t.Parallel()
+	const from, to, variance = 0.5, 0.4, 0.49
+	h := from - to
+	std := math.Sqrt(variance * h)
+	slope := (1 + variance*(1-from)/(2*from)) * h // |V|
+	tr := sde.FlowSDE{NoiseLevel: 0.7, TMax: 0.9}.Transition(from, to)
+	const rounding = 1e-12 // float64, a handful of operations
+	for _, c := range []struct {
+		weight StepWeight
+		want   float64
+	}{{Unweighted{}, 1}, {BySensitivity{}, std / slope}, {ByVariance{}, std * std}, {ByDuration{}, 1 / h}} {
+		if got := c.weight.Weight(tr, from, to); math.Abs(got/c.want-1) > rounding {
+			t.Errorf("%T weighs the step by %.15g, want %.15g", c.weight, got, c.want)
+		}
+	}
+}
+
 // Step weights have mean 1 over the steps that can be trained, whatever their form.
 func TestStepWeights(t *testing.T) {
 	t.Parallel()

@@ -1,10 +1,6 @@
 package grpo
 
-import (
-	"math"
-
-	"flowgrpo/sde"
-)
+import "flowgrpo/sde"
 
 // A Ratio is a form of the probability ratio between the current and the sampling
 // policy of one step. Every form is r = exp(Scale·(Δ + g)), where Δ is the
@@ -77,11 +73,12 @@ type ByVariance struct{}
 // Weight implements [StepWeight].
 func (ByVariance) Weight(tr sde.Transition, _, _ float64) float64 { return tr.Std * tr.Std }
 
-// ByDuration weighs a step by 1/√h for a step of length h = t - next.
+// ByDuration weighs a step by 1/h for a step of length h = t - next, as the released
+// code of GRPO-Guard does.
 type ByDuration struct{}
 
 // Weight implements [StepWeight].
-func (ByDuration) Weight(_ sde.Transition, t, next float64) float64 { return 1 / math.Sqrt(t-next) }
+func (ByDuration) Weight(_ sde.Transition, t, next float64) float64 { return 1 / (t - next) }
 
 // A KLForm converts the true divergence of a step to the penalty.
 type KLForm interface {

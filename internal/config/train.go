@@ -70,7 +70,7 @@ type GRPO struct {
 	Ratio string `toml:"ratio" oneof:"mean guard sum"`
 	// Weight of a step in the policy loss, mean 1 over the noisy steps: "none";
 	// "sensitivity" (Std/|V|: equal pull on the velocity at every step); "std2" (Std²);
-	// "dt" (1/√h for a step of length h).
+	// "dt" (1/h for a step of length h, as released with GRPO-Guard).
 	StepWeight string `toml:"step_weight" oneof:"none sensitivity std2 dt"`
 	// Clip the ratio to [1-ε, 1+ε]. Its natural size depends on ratio: about 1e-4 for
 	// "mean" on large pictures, 1e-2 on tiny ones, 0.2 for "sum".
