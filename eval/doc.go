@@ -5,7 +5,7 @@
 // yields one [Evaluation] per call: a [Score] per mode, and the [Row]s behind
 // it. A score has four headline numbers, each with an interval:
 //
-//   - reward: what training optimises, on prompts it never saw;
+//   - reward: what training optimises, on held-out prompts ([task.HeldOut]);
 //   - judge: an independent scorer of the same skill, seen by no reward;
 //   - Fréchet distance to real pictures ([Reference]): quality;
 //   - diversity among samples of one prompt ([Diversity]): collapse.

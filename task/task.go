@@ -30,7 +30,10 @@ type Prompt struct {
 // A Split names a set of prompts.
 type Split int
 
-// The splits. HeldOut prompts never enter training, nor pretraining.
+// The splits. Prompts of HeldOut are for evaluation. What training may meet of them
+// is the world's to say: in task/glyphs no held-out word is ever trained on; in
+// task/shapes texts of which there are too few are in both splits, and only held-out
+// combinations are kept from fine-tuning, not from pretraining.
 const (
 	Train Split = iota
 	HeldOut

@@ -5,10 +5,10 @@ import (
 	"flowgrpo/task"
 )
 
-// heldOut holds the requests of a task that training does not use.
+// heldOut holds the requests of a task that evaluation uses.
 type heldOut struct {
-	seen   []request // of known combinations
-	unseen []request // of held-out combinations
+	seen   []request // of known combinations; training's own in single_object and counting
+	unseen []request // of held-out combinations, which training does not use
 }
 
 // How many texts of known combinations are kept from training. Two-object
@@ -16,8 +16,8 @@ type heldOut struct {
 // few texts to give any away.
 var keptBack = [tasks]int{colors: 6, position: 16, colorAttr: 48}
 
-// split returns which requests of task t, of all, are for training and which are
-// held out.
+// split returns which requests of task t, of all, are for training and which for
+// evaluation.
 func split(all []request, t tag) (train []request, held heldOut) {
 	for _, q := range shuffled(all, uint32(t)) {
 		switch {

@@ -30,7 +30,9 @@
 // asked for by no training prompt, whatever the task. A held-out prompt that asks
 // for one of them carries "heldout_combination": true in its metadata. The other
 // held-out prompts ask for known combinations in a text that training does not use,
-// except in single_object and counting, whose few texts are shared.
+// except in single_object and counting, whose few texts are shared: there all 48 and
+// 28 of the 48 held-out prompts are texts that are trained on. So the figure for what
+// fine-tuning never saw is that of the prompts with held-out combinations.
 //
 // Held out means from fine-tuning, as in Flow-GRPO's test on classes that its
 // training prompts lack: pretraining, [World.Example], draws every combination.
@@ -86,8 +88,9 @@ func (w *World) Shape() (c, h, wd int) { return channels, height, width }
 
 // Prompts returns the prompts of a split as a fresh slice: 980 to train on,
 // more of what is hard, and 288 held out, 48 of each task (28 of known and 20
-// of held-out combinations, but for single_object, which has none). A text may
-// occur under several IDs. The first 6·n held-out prompts have n of each task.
+// of held-out combinations, but for single_object, which has none). Those of known
+// ones in single_object and counting are texts of the training set. A text may occur
+// under several IDs. The first 6·n held-out prompts have n of each task.
 func (w *World) Prompts(s task.Split) []task.Prompt {
 	if s == task.Train {
 		return append([]task.Prompt(nil), w.train...)
