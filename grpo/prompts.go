@@ -28,7 +28,8 @@ func NewPrompts(seed int64, prompts []task.Prompt, encode func(string) policy.Co
 	return &Prompts{seed: seed, prompts: prompts, encode: encode, cache: map[string]policy.Condition{}}
 }
 
-// Deal returns the n prompts of an iteration.
+// Deal returns the n prompts of an iteration. A prompt may be among them twice where
+// an iteration reaches into the next epoch.
 func (p *Prompts) Deal(iteration, n int) []task.Prompt {
 	dealt := make([]task.Prompt, n)
 	epoch, perm := -1, []int(nil)

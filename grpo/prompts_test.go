@@ -1,12 +1,15 @@
 package grpo
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"flowgrpo/policy"
+	"flowgrpo/reward"
+	"flowgrpo/sde"
 	"flowgrpo/task"
 )
 
@@ -66,6 +69,36 @@ func TestPromptsCover(t *testing.T) {
 	}
 	if n := len(p.Deal(0, 3*total)); n != 3*total {
 		t.Errorf("%d prompts in an iteration of three epochs, want %d", n, 3*total)
+	}
+}
+
+// A prompt that is dealt twice makes two groups, each with noise of its own and its
+// own mean, and so do two prompts of one text.
+func TestRepeatedDeal(t *testing.T) {
+	t.Parallel()
+	same := task.Prompt{ID: 5, Text: "dark"}
+	o := fullRun()
+	o.workers, o.batch = 1, 8
+	tr := newTrainer(o)
+	tr.Prompts = NewPrompts(3, []task.Prompt{same, {ID: 6, Text: same.Text}}, o.model.Text.Encode)
+	dealt := tr.Prompts.Deal(0, tr.Groups)
+	if got := slices.Sorted(slices.Values(ids(dealt))); !slices.Equal(got, []uint32{5, 5, 6, 6}) {
+		t.Fatalf("dealt %v, want each prompt twice", got)
+	}
+	plan := sde.AllButLast{}.Plan(tr.Sampling.Schedule.Steps(), nil)
+	drawn, err := tr.Rollout.Sample(context.Background(), tr.process(plan), tr.noise(), tr.requests(dealt))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range drawn {
+		for j := range i {
+			if sameBits(drawn[i].Picture(), drawn[j].Picture()) {
+				t.Errorf("samples %d and %d, of groups %d and %d, are alike", j, i, j/tr.GroupSize, i/tr.GroupSize)
+			}
+		}
+	}
+	if n := len(tr.group(make([]reward.Result, len(drawn)))); n != len(dealt) {
+		t.Errorf("%d groups of %d prompts", n, len(dealt))
 	}
 }
 

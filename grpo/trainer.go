@@ -231,8 +231,10 @@ func (tr *Trainer) process(plan sde.Plan) rollout.Process {
 	}
 }
 
-// requests asks for a group of pictures per prompt. Noise is addressed by the
-// group's number, so a prompt that is dealt twice gets two groups.
+// requests asks for a group of pictures per dealt prompt. Noise is addressed by the
+// place in the deal, not by ID: where an iteration is dealt a prompt twice, its two
+// groups have noise of their own and count as two independent ones. By ID the second
+// would be a copy of the first.
 func (tr *Trainer) requests(prompts []task.Prompt) []rollout.Request {
 	var requests []rollout.Request
 	for g, p := range prompts {

@@ -14,8 +14,9 @@ import (
 
 // A Prompt is one request for a picture.
 type Prompt struct {
-	// ID identifies the prompt within its set. Samples are grouped by ID, never
-	// by text: two prompts with the same text are two groups.
+	// ID identifies the prompt within its set, whatever its text: a set may have
+	// several prompts of one text. Training makes a group of samples of each prompt
+	// that it is dealt, so that none merge because their texts are alike.
 	ID uint32 `json:"id"`
 	// Text is what the text encoder sees.
 	Text string `json:"prompt"`
