@@ -1,6 +1,9 @@
 package eval
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A Warning says by name what looks wrong, since which iteration, and in words
 // what was seen and what to do.
@@ -26,9 +29,10 @@ type Point struct {
 }
 
 // NewPoint takes the headline mode of an evaluation.
-func NewPoint(e Evaluation) Point {
-	o := NewOutcome(e)
-	return Point{e.Iteration, o.Reward, o.Judge, o.Frechet, o.Diversity}
+func NewPoint(e Evaluation) Point { return NewOutcome(e).point() }
+
+func (o Outcome) point() Point {
+	return Point{o.Iteration, o.Reward, o.Judge, o.Frechet, o.Diversity}
 }
 
 // Limits say how much is too much; all are shares, so that they fit rewards of
@@ -67,8 +71,7 @@ func Watch(history []Point, l Limits) []Warning {
 		warn(PastBest, "The held-out reward is %.3g, after %.3g at iteration %d. Keep the earlier weights; "+
 			"a lower learning rate or a KL penalty would hold the level.", last.Reward, best.Reward, best.Iteration)
 	}
-	gain := last.Reward - base.Reward
-	if !(float64(gain) > l.Rise*abs(base.Reward)) {
+	if !rose(base, last, l) {
 		return ws
 	}
 	watchJudge(history, l, warn)
@@ -83,6 +86,25 @@ func Watch(history []Point, l Limits) []Warning {
 			base.Reward, last.Reward, base.Diversity, last.Diversity)
 	}
 	return ws
+}
+
+// WatchFull returns the warnings of a run's end, one per name: those of the full protocol
+// between base and tuned, which has more samples than the course and may have figures that
+// the course lacks, and those of the course that the full protocol does not repeat.
+func WatchFull(course []Warning, base, tuned Outcome, l Limits) []Warning {
+	ws := Watch([]Point{base.point(), tuned.point()}, l)
+	for _, w := range course {
+		if !slices.ContainsFunc(ws, func(of Warning) bool { return of.Name == w.Name }) {
+			ws = append(ws, w)
+		}
+	}
+	return ws
+}
+
+// rose reports whether the reward has risen from the base to p by so much that all else is
+// held to its limits.
+func rose(base, p Point, l Limits) bool {
+	return float64(p.Reward-base.Reward) > l.Rise*abs(base.Reward)
 }
 
 // watchJudge holds the judge's course against the reward's.

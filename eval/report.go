@@ -44,7 +44,7 @@ func FromRun(fsys fs.FS) (Report, error) {
 // complete derives what a run that has not ended does not say yet.
 func (r *Report) complete() {
 	if r.Result != nil {
-		r.Warnings = r.Result.Warnings
+		r.Warnings = WatchFull(r.Result.Warnings, r.Result.Base, r.Result.Tuned, r.limits())
 		return
 	}
 	if len(r.Evaluations) == 0 {

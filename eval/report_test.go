@@ -136,7 +136,7 @@ func TestFromRunErrors(t *testing.T) {
 // TestMissingPicture: a picture that samples.json lists and that is not there is
 // an error, not a report with fewer pictures.
 func TestMissingPicture(t *testing.T) {
-	folder := finishedRun()
+	folder := maps.Clone(finishedRun())
 	lost := SampleDir(0) + "/prompt-00000-0.png"
 	delete(folder, lost)
 	if _, err := FromRun(folder); err == nil || !strings.Contains(err.Error(), lost) {

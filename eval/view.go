@@ -18,7 +18,7 @@ type view struct {
 	Facts                    []fact
 	Style                    template.CSS
 	Warnings                 []Warning
-	Judged                   bool // there was something to warn about, and nothing did
+	Verdict                  string // what was held to its limits and is within them; may be ""
 	Cards                    []card
 	Modes                    []modeRow
 	Pairs                    []pair
@@ -74,7 +74,7 @@ func newView(r Report) view {
 	}
 	if res := r.Result; res != nil {
 		v.Cards, v.Modes, v.Categories = cards(res, r.limits()), modeRows(res), bars(res)
-		v.Judged = len(v.Warnings) == 0 && res.Tuned.Iteration > 0
+		v.Verdict = verdict(res, r.Warnings, r.limits())
 	}
 	for _, c := range Charts(r) {
 		cv := chartView{Title: c.Title, Note: c.Note, SVG: template.HTML(c.inline())} // its text is escaped

@@ -48,13 +48,15 @@ func (r *trainRun) result(i int) (eval.Result, error) {
 	if err := readJSON(r.folder.path(fullFile(i)), &tuned); err != nil {
 		return eval.Result{}, err
 	}
+	l := limits(r.session.Config.Monitor)
 	o := eval.Options{Average: r.session.average, Seed: evalSeed, Resamples: fullResamples}
 	result := eval.Result{
 		Task: r.session.Problem.Name, Base: eval.NewOutcome(base), Tuned: eval.NewOutcome(tuned),
-		Gain: eval.Gains(base, tuned, o), Warnings: eval.Watch(r.points, limits(r.session.Config.Monitor)),
+		Gain:  eval.Gains(base, tuned, o),
 		Floor: r.judge.floor(base.Modes[0].Score.Samples), Seconds: r.elapsed(),
 	}
 	result.Base.KLToBase = 0
+	result.Warnings = eval.WatchFull(eval.Watch(r.points, l), result.Base, result.Tuned, l)
 	if err := writeJSON(r.folder.path("result.json"), result); err != nil {
 		return result, fmt.Errorf("result: %w", err)
 	}
