@@ -99,6 +99,13 @@ func TestInjectedNoiseTable(t *testing.T) {
 			}
 		}
 	}
+	// In the last step Flow-SDE alone has noise, and keeps it: nothing follows.
+	now, next := s.Step(9)
+	f := flow.Transition(now, next)
+	after := math.Hypot(noise(f, now), f.Std)
+	if math.Abs(f.Std-.0063) > .00006 || math.Abs(after-.0067) > .00006 {
+		t.Errorf("step 9: Flow-SDE std = %.5f, noise after %.5f, want .0063 and .0067", f.Std, after)
+	}
 }
 
 // What Euler-Maruyama leaves on other schedules, from the same source.

@@ -39,6 +39,7 @@ func golden(t *testing.T, name string) func(key string) []float32 {
 func TestSchedulesMatchDiffusers(t *testing.T) {
 	t.Parallel()
 	tensor := golden(t, "scheduler")
+	worst := 0.0
 	check := func(key string, got sde.Schedule) {
 		want := tensor(key)
 		if len(got) != len(want) {
@@ -46,7 +47,9 @@ func TestSchedulesMatchDiffusers(t *testing.T) {
 			return
 		}
 		for i := range want {
-			if math.Abs(got[i]-float64(want[i])) > float32Tol {
+			diff := math.Abs(got[i] - float64(want[i]))
+			worst = max(worst, diff)
+			if diff > float32Tol {
 				t.Errorf("%s: time %d = %.9f, want %.9f", key, i, got[i], want[i])
 			}
 		}
@@ -61,6 +64,7 @@ func TestSchedulesMatchDiffusers(t *testing.T) {
 			check(fmt.Sprintf("dynamic.tokens%d.T%d.sigmas", tokens, steps), sde.Flux(steps, tokens))
 		}
 	}
+	t.Logf("the worst time differs by %.1e", worst)
 }
 
 // An Euler step is the scheduler's step.
@@ -85,6 +89,7 @@ func TestEulerMatchesDiffusers(t *testing.T) {
 func TestStepsMatchTorch(t *testing.T) {
 	t.Parallel()
 	tensor := golden(t, "steps")
+	worst := 0.0
 	times := []float64{1, .9601, .9133, .8577, .7904, .7073, .6022, .4649, .2780, .0089}
 	for kind, d := range map[string]sde.Dynamics{
 		"flow-sde": sde.FlowSDE{NoiseLevel: .7, TMax: times[1]},
@@ -119,12 +124,15 @@ func TestStepsMatchTorch(t *testing.T) {
 				{"grad_log_prob", dlogp, of("grad_log_prob")},
 				{"grad_kl", dkl, of("grad_kl")},
 			} {
-				if diff := relative(c.got, c.want); diff > goldenTol {
+				diff := relative(c.got, c.want)
+				worst = max(worst, diff)
+				if diff > goldenTol {
 					t.Errorf("%s, step %d: %s differs by %.2g of its largest element", kind, i, c.name, diff)
 				}
 			}
 		}
 	}
+	t.Logf("the worst of all differs by %.1e of its largest element", worst)
 }
 
 // relative returns the largest difference over the largest magnitude of want.
