@@ -181,16 +181,13 @@ func loadTensors(path string, params []policy.Parameter, prefixed map[string][]f
 }
 
 // loadCheckpoint continues tr from the checkpoint dir and returns its state.
-func loadCheckpoint(dir string, tr *grpo.Trainer, base string) (checkpointState, error) {
+func loadCheckpoint(dir string, tr *grpo.Trainer) (checkpointState, error) {
 	var state checkpointState
 	if err := verify(dir); err != nil {
 		return state, err
 	}
 	if err := readJSON(filepath.Join(dir, stateFile), &state); err != nil {
 		return state, err
-	}
-	if state.Base != base {
-		return state, fmt.Errorf("%s: the run began with another base model (SHA-256 %.12s…, found %.12s…)", dir, state.Base, base)
 	}
 	theta := tr.Model.Theta()
 	params := theta.Trained().TrainableParameters()

@@ -32,6 +32,7 @@ const (
 // Files of a run folder.
 const (
 	runFile     = "run.json" // makes a folder a run
+	configFile  = "config.toml"
 	metricsFile = "metrics.jsonl"
 )
 
@@ -99,7 +100,7 @@ func createFolder(dir string, info eval.RunInfo, recipe string, c *config.Config
 	if err := atomicfile.WriteBytes(f.path("recipe.toml"), []byte(recipe)); err != nil {
 		return nil, err
 	}
-	return f, atomicfile.WriteBytes(f.path("config.toml"), values)
+	return f, atomicfile.WriteBytes(f.path(configFile), values)
 }
 
 // openFolder opens the run folder of an earlier start.

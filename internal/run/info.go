@@ -41,11 +41,14 @@ func Environment() map[string]string {
 	}
 }
 
+// baseKey is where run.json has the digest of the base model.
+const baseKey = "base sha256"
+
 func newInfo(s *Session, o Options) eval.RunInfo {
 	version, revision := Version()
 	env := Environment()
 	env["workers"] = fmt.Sprint(s.workers)
-	env["base sha256"] = s.baseDigest
+	env[baseKey] = s.baseDigest
 	return eval.RunInfo{
 		Task: s.Problem.Name, Version: version, Revision: revision, Seed: s.Config.Seed,
 		Iterations: s.Config.Train.Iterations, Command: o.Command, Started: time.Now().UTC().Truncate(time.Second), Environment: env,

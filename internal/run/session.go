@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 
 	"flowgrpo/eval"
 	"flowgrpo/grpo"
@@ -166,6 +167,20 @@ func digest(w *policy.Weights) string {
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// checkBase returns an error unless the base model is the one that the run in the folder
+// dir began with: what was trained fits no other. recorded is its digest, "" if unknown.
+func (s *Session) checkBase(dir, recorded string) error {
+	if recorded == "" || recorded == s.baseDigest {
+		return nil
+	}
+	name := s.Config.Model.Path
+	if name == "" {
+		name = "this program's embedded model " + s.Config.Task.World
+	}
+	return fmt.Errorf("%s began with a base model of SHA-256 %.12s…, but %s has %.12s…; bring the former model back, or name its folder as model.path in %s",
+		dir, recorded, name, s.baseDigest, filepath.Join(dir, configFile))
 }
 
 // condition returns the encoded text of a prompt. Not safe for concurrent use.

@@ -48,9 +48,10 @@ func CheckEmbedded(world string) (string, error) {
 }
 
 // OpenRun opens the averaged weights of a fine-tuning run at an iteration, at the
-// latest one that was saved for step < 0, with sets applied to its recipe.
+// latest one that was saved for step < 0, with sets applied to its recipe. A base model
+// that is not the run's own is an error.
 func OpenRun(dir string, step int, sets []string) (*Target, error) {
-	c, err := config.Load(filepath.Join(dir, "config.toml"), sets)
+	c, err := config.Load(filepath.Join(dir, configFile), sets)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,11 @@ func OpenRun(dir string, step int, sets []string) (*Target, error) {
 	t := &Target{Session: s, Name: filepath.Base(dir), theta: s.Model.Theta().Copy()}
 	if step == 0 {
 		t.theta = s.base
-		return t, nil
+		var info eval.RunInfo
+		if err := readJSON(filepath.Join(dir, runFile), &info); err != nil {
+			return nil, err
+		}
+		return t, setup(s.checkBase(dir, info.Environment[baseKey]))
 	}
 	return t, setup(t.restore(dir, step))
 }
@@ -83,6 +88,13 @@ func (t *Target) restore(dir string, step int) error {
 		return fmt.Errorf("%s has no checkpoint of iteration %d; it has %v", dir, step, steps)
 	}
 	if err := verify(checkpoint); err != nil {
+		return err
+	}
+	var state checkpointState
+	if err := readJSON(filepath.Join(checkpoint, stateFile), &state); err != nil {
+		return err
+	}
+	if err := t.checkBase(dir, state.Base); err != nil {
 		return err
 	}
 	t.Iteration = step

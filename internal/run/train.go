@@ -76,6 +76,9 @@ func Resume(ctx context.Context, s *Session, o Options) (eval.Result, error) {
 	if f.info.State == done {
 		return eval.Result{}, setup(fmt.Errorf("%s has ended: there is nothing to resume", o.Dir))
 	}
+	if err := s.checkBase(o.Dir, f.info.Environment[baseKey]); err != nil {
+		return eval.Result{}, setup(err)
+	}
 	f.info.Average, f.info.Limits = s.average, limits(s.Config.Monitor)
 	return newTrainRun(s, o, f).start(ctx, (*trainRun).restore)
 }
@@ -85,7 +88,7 @@ func LoadRun(dir string) (*config.Config, error) {
 	if _, err := os.Stat(filepath.Join(dir, runFile)); err != nil {
 		return nil, setup(fmt.Errorf("%s is not a run folder: %w", dir, err))
 	}
-	return config.Load(filepath.Join(dir, "config.toml"), nil)
+	return config.Load(filepath.Join(dir, configFile), nil)
 }
 
 func newTrainRun(s *Session, o Options, f *folder) *trainRun {
@@ -165,7 +168,10 @@ func (r *trainRun) restore() error {
 			r.say("leaving out a checkpoint: %v", err)
 			continue
 		}
-		state, err := loadCheckpoint(dir, r.trainer, r.session.baseDigest)
+		state, err := loadCheckpoint(dir, r.trainer)
+		if err == nil {
+			err = r.session.checkBase(r.folder.dir, state.Base)
+		}
 		if err != nil {
 			return err
 		}
