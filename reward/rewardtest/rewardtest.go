@@ -11,9 +11,10 @@ import (
 	"math"
 	"reflect"
 	"slices"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/sourcegraph/conc"
 
 	"flowgrpo/reward"
 )
@@ -147,7 +148,7 @@ func (s suite) alone() error {
 
 func (s suite) concurrent() error {
 	var errs [4]error
-	var group sync.WaitGroup
+	var group conc.WaitGroup
 	for k := range errs {
 		group.Go(func() { errs[k] = s.compare(s.samples, s.want) })
 	}
