@@ -1,13 +1,82 @@
 package policy
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"flowgrpo/internal/longtest"
 	"flowgrpo/internal/safetensors"
 )
+
+// What diffusers wrote is written back with the same files of weights and settings:
+// every tensor by name, shape, type and bits, every key and value of the JSON files.
+func TestFoldersGoBackToDiffusers(t *testing.T) {
+	t.Parallel()
+	pipeline := filepath.Join(reference, "pipeline")
+	for _, name := range []string{"sd3", "sd35", "sd35m", "crop", "wide", "single", "sharded", "pipeline"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			theirs, ours := filepath.Join(reference, name), filepath.Join(t.TempDir(), "model")
+			m, err := Load(os.DirFS(theirs))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := Save(ours, m, m.Theta(), SaveOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(storedIn(t, theirs), storedIn(t, ours)); d != "" {
+				t.Errorf("tensors differ (-theirs +ours):\n%s", d)
+			}
+			if d := cmp.Diff(readObject(t, theirs, "transformer/config.json"), readObject(t, ours, "transformer/config.json")); d != "" {
+				t.Errorf("config.json differs (-theirs +ours):\n%s", d)
+			}
+			// The folders of one network have no index; that of the pipeline holds for all.
+			if d := cmp.Diff(readObject(t, pipeline, indexFile), readObject(t, ours, indexFile)); d != "" {
+				t.Errorf("%s differs (-theirs +ours):\n%s", indexFile, d)
+			}
+		})
+	}
+}
+
+// stored is a tensor in a file.
+type stored struct {
+	Type  safetensors.DType
+	Shape []int
+	Bits  string // a digest: a difference is then a line
+}
+
+// storedIn returns the tensors of a model folder's network by name.
+func storedIn(t *testing.T, dir string) map[string]stored {
+	t.Helper()
+	f, err := safetensors.Read(filepath.Join(dir, networkFolder))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]stored{}
+	for _, tensor := range f.Tensors {
+		digest := sha256.New()
+		if err := binary.Write(digest, binary.LittleEndian, tensor.Data); err != nil {
+			t.Fatal(err)
+		}
+		all[tensor.Name] = stored{tensor.DType, tensor.Shape, fmt.Sprintf("%x", digest.Sum(nil))}
+	}
+	return all
+}
+
+func readObject(t *testing.T, dir, name string) (object map[string]any) {
+	t.Helper()
+	if err := readJSON(os.DirFS(dir), name, &object, false); err != nil {
+		t.Fatal(err)
+	}
+	return object
+}
 
 // Folders written here load in diffusers and PEFT with no key missing or
 // unexpected, and compute there what they compute here. The other direction is
@@ -16,42 +85,58 @@ func TestDiffusersReadsOurFolders(t *testing.T) {
 	longtest.Only(t)
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		t.Skip("python3 is not installed")
+		t.Fatal("python3 is not installed")
 	}
 	if out, err := exec.Command(python, "-c", "import diffusers, peft").CombinedOutput(); err != nil {
-		t.Skipf("python3 has no diffusers or no peft (contrib/goldens/requirements.txt lists them): %s", out)
+		t.Fatalf("python3 has no diffusers or no peft (contrib/goldens/requirements.txt lists them): %s", out)
 	}
-	m, plain, adapter := tinyModel(), filepath.Join(t.TempDir(), "plain"), filepath.Join(t.TempDir(), "adapter")
-	if err := m.AddLoRA(LoRA{Rank: 3, Alpha: 12, Targets: []string{"attn.to_q", "attn2.to_v", "ff.net.2", "proj", "proj_out", "norm1.linear"}}, 1); err != nil {
+	plain, sd3 := tinyModel(), tinyMMDiT()
+	sd3.DualAttentionLayers, sd3.QKNorm = nil, ""
+	old := NewModel(sd3, nil, 1)
+	noisy(old.Weights, 8)
+	adapted := tinyModel()
+	if err := adapted.AddLoRA(LoRA{Rank: 3, Alpha: 12, Targets: []string{"attn.to_q", "attn2.to_v", "ff.net.2", "proj", "proj_out", "norm1.linear"}}, 1); err != nil {
 		t.Fatal(err)
 	}
-	noisy(m.Adapter, 9)
-	base, merged := Theta{Base: m.Weights}, filepath.Join(t.TempDir(), "merged")
-	for _, err := range []error{
-		Save(plain, m, base, SaveOptions{}),
-		Save(merged, m, m.Theta(), SaveOptions{Metadata: map[string]string{"run": "test"}}),
-		SaveAdapter(adapter, m, m.Theta(), SaveOptions{}),
-	} {
-		if err != nil {
-			t.Fatal(err)
-		}
+	noisy(adapted.Adapter, 9)
+	adapter := filepath.Join(t.TempDir(), "adapter")
+	if err := SaveAdapter(adapter, adapted, adapted.Theta(), SaveOptions{}); err != nil {
+		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		name  string
-		theta Theta
-		args  []string
+		name     string
+		saved    Theta
+		model    *Model
+		computes Theta
+		half     bool
+		args     []string
 	}{
-		{"model", base, []string{plain}},
-		{"merged model", m.Theta(), []string{merged}},
-		{"PEFT adapter", m.Theta(), []string{plain, "--adapter", adapter}},
-		{"pipeline with diffusers adapter", m.Theta(), []string{plain, "--adapter", adapter, "--pipeline"}},
+		{"model", plain.Theta(), plain, plain.Theta(), false, nil},
+		{"model like SD3", old.Theta(), old, old.Theta(), false, nil},
+		{"half precision", plain.Theta(), plain, plain.Theta(), true, nil},
+		{"merged model", adapted.Theta(), adapted, adapted.Theta(), false, nil},
+		{"PEFT adapter", Theta{Base: adapted.Weights}, adapted, adapted.Theta(), false, []string{"--adapter", adapter}},
+		{"pipeline with diffusers adapter", Theta{Base: adapted.Weights}, adapted, adapted.Theta(), false, []string{"--adapter", adapter, "--pipeline"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			args := append([]string{"../contrib/check_diffusers.py", "--tolerance", "1e-5"}, c.args...)
-			args = append(args, writeExample(t, m, c.theta)...)
-			if out, err := exec.Command(python, args...).CombinedOutput(); err != nil {
-				t.Errorf("%v:\n%s", err, out)
+			dir := filepath.Join(t.TempDir(), "model")
+			if err := Save(dir, c.model, c.saved, SaveOptions{Half: c.half, Metadata: map[string]string{"run": "test"}}); err != nil {
+				t.Fatal(err)
 			}
+			m, theta := c.model, c.computes
+			if c.half { // compare with what rounding left
+				if m, err = Load(os.DirFS(dir)); err != nil {
+					t.Fatal(err)
+				}
+				theta = m.Theta()
+			}
+			args := append([]string{"../contrib/check_diffusers.py", "--tolerance", "1e-5", dir}, c.args...)
+			args = append(args, writeExample(t, m, theta)...)
+			out, err := exec.Command(python, args...).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v:\n%s", err, out)
+			}
+			t.Logf("%s", out)
 		})
 	}
 }
