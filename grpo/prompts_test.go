@@ -3,9 +3,10 @@ package grpo
 import (
 	"context"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/sourcegraph/conc"
 
 	"flowgrpo/policy"
 	"flowgrpo/reward"
@@ -110,7 +111,7 @@ func TestConditionIsCached(t *testing.T) {
 		calls.Add(1)
 		return policy.Condition{Pooled: []float32{float32(text[0])}}
 	})
-	var wg sync.WaitGroup
+	var wg conc.WaitGroup
 	for i := range 12 {
 		wg.Go(func() {
 			if c := p.Condition(p.prompts[i%3]); c.Pooled[0] != float32('a'+i%3) {
