@@ -33,6 +33,19 @@ func schedule(r config.Rollout, net policy.Network, steps int) sde.Schedule {
 	panic(unknown("rollout.schedule", r.Schedule))
 }
 
+// shift returns the static shift of a recipe's schedule for samples of net, as the
+// scheduler of a model folder has it.
+func shift(r config.Rollout, net policy.Network) float64 {
+	switch r.Schedule {
+	case "uniform":
+		return 1
+	case "flux":
+		half := sde.Flux(2, tokens(net))[1] // where the shift moves ½ to
+		return half / (1 - half)
+	}
+	return r.Shift
+}
+
 // tokens returns how many tokens a network cuts a picture into.
 func tokens(net policy.Network) int {
 	s := net.Shape()
@@ -143,7 +156,8 @@ func spread(name string) grpo.Spread {
 func loss(c config.GRPO) grpo.Loss {
 	return grpo.Loss{
 		Ratio: ratio(c.Ratio), Weight: stepWeight(c.StepWeight), ClipRange: c.ClipRange,
-		KLCoef: c.KLCoef, KL: klForm(c.KL), AnchorCoef: c.AnchorCoef, Spread: spread(c.AdvantageStd), AdvantageLimit: c.AdvantageClip,
+		KLCoef: c.KLCoef, KL: klForm(c.KL), KLRise: c.KLRise, AnchorCoef: c.AnchorCoef,
+		Spread: spread(c.AdvantageStd), AdvantageLimit: c.AdvantageClip,
 	}
 }
 
