@@ -4,14 +4,15 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"flag"
-	"flowgrpo/internal/rng"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"testing"
 
+	"github.com/sourcegraph/conc"
+
+	"flowgrpo/internal/rng"
 	"flowgrpo/task"
 )
 
@@ -209,7 +210,7 @@ func TestDetectorsAreConcurrent(t *testing.T) {
 	New().Example(exampleKey(2), img)
 	for _, d := range []task.Detector{NewDetector(), NewJudge()} {
 		want := d.Detect(img)
-		var wg sync.WaitGroup
+		var wg conc.WaitGroup
 		for range 4 {
 			wg.Go(func() {
 				for range 10 {
