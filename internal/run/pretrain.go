@@ -131,6 +131,7 @@ type pretrainRun struct {
 	loss    float64     // summed since the last line
 	lines   int         // steps since the last line
 	score   eval.Number // of the latest evaluation
+	best    eval.Number // of the scores so far; NaN before the first
 	good    bool        // an evaluation scored at least stop_below
 }
 
@@ -153,7 +154,7 @@ func Pretrain(ctx context.Context, p *Pretraining, o Options, half bool) error {
 	if err != nil {
 		return err
 	}
-	r := &pretrainRun{Pretraining: p, options: o, folder: f, started: time.Now(), score: eval.NaN()}
+	r := &pretrainRun{Pretraining: p, options: o, folder: f, started: time.Now(), score: eval.NaN(), best: eval.NaN()}
 	f.info.PID = os.Getpid()
 	if err := f.state(running); err != nil {
 		return err
@@ -264,7 +265,7 @@ func (r *pretrainRun) evaluate(ctx context.Context, i int, line eval.Metrics) er
 		}
 		measureEvaluation(line, e)
 		point, _ := pointOf(line)
-		r.score, r.folder.info.BestIteration = point.Reward, i
+		r.scored(i, point.Reward)
 		r.options.Progress.Say("step %d: loss %.4f, held-out %s", i, line[eval.KeyLossTotal], describe(point))
 		if err := r.folder.evaluation(eval.EvaluationFile(i), e); err != nil {
 			return err
@@ -272,6 +273,14 @@ func (r *pretrainRun) evaluate(ctx context.Context, i int, line eval.Metrics) er
 	}
 	line[eval.KeyTimeEval] = eval.Number(time.Since(clock).Seconds())
 	return nil
+}
+
+// scored notes the score of step i, and the first step with the highest as the best.
+func (r *pretrainRun) scored(i int, score eval.Number) {
+	r.score = score
+	if score.Known() && !(score <= r.best) { // nothing is at most NaN
+		r.best, r.folder.info.BestIteration = score, i
+	}
 }
 
 // save writes the averaged weights as a model folder.

@@ -51,3 +51,18 @@ func TestPretrainingStopsAtAScore(t *testing.T) {
 		}
 	}
 }
+
+// The best step is the one with the highest score, not the latest.
+func TestPretrainingNotesItsBest(t *testing.T) {
+	t.Parallel()
+	r := pretrainRun{folder: &folder{}, best: eval.NaN()}
+	for i, score := range []eval.Number{eval.NaN(), -0.2, 0.7, 0.7, eval.NaN(), 0.5} {
+		r.scored(i, score)
+		if want := []int{0, 1, 2, 2, 2, 2}[i]; r.folder.info.BestIteration != want {
+			t.Errorf("after step %d the best is %d, want %d", i, r.folder.info.BestIteration, want)
+		}
+	}
+	if r.score != 0.5 {
+		t.Errorf("the latest score is %v, want 0.5", r.score)
+	}
+}
