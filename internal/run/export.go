@@ -52,21 +52,24 @@ func (r *trainRun) export(result eval.Result) error {
 	return atomicfile.WriteBytes(filepath.Join(root, "README.md"), card)
 }
 
-// write saves theta to dir, which must not exist.
+// write saves theta to dir, which must not exist. The scheduler of a model folder has the
+// shift that the run drew with, whatever its base had.
 func (s *Session) write(dir string, format Format, theta policy.Theta, name string) error {
+	m := *s.Model
+	m.Shift = shift(s.Config.Rollout, m.Network)
 	o := policy.SaveOptions{Metadata: map[string]string{"run": name}}
 	switch {
 	case format == Merged, format == Diffusers && theta.Adapter == nil:
-		return policy.Save(dir, s.Model, theta, o)
+		return policy.Save(dir, &m, theta, o)
 	case format == PEFT && theta.Adapter == nil:
 		return setup(fmt.Errorf("there is no adapter to export: the run trained all weights, or this is its base; use --format %s", Merged))
 	case format == PEFT:
-		return policy.SaveAdapter(dir, s.Model, theta, o)
+		return policy.SaveAdapter(dir, &m, theta, o)
 	case format == Diffusers:
-		if err := policy.Save(dir, s.Model, policy.Theta{Base: theta.Base}, o); err != nil {
+		if err := policy.Save(dir, &m, policy.Theta{Base: theta.Base}, o); err != nil {
 			return err
 		}
-		return policy.SaveAdapter(filepath.Join(dir, "adapter"), s.Model, theta, o)
+		return policy.SaveAdapter(filepath.Join(dir, "adapter"), &m, theta, o)
 	}
 	return setup(fmt.Errorf("unknown format %q; there are %s, %s and %s", format, Diffusers, PEFT, Merged))
 }

@@ -22,6 +22,7 @@ type Target struct {
 	Name      string
 	Iteration int // of the run, 0 for a base model
 	theta     policy.Theta
+	isModel   bool // a model folder or an embedded model, no run
 }
 
 // IsRun reports whether path is the folder of a run.
@@ -103,20 +104,28 @@ func (t *Target) restore(dir string, step int) error {
 }
 
 // OpenModel opens a model folder, the model/ of a pretraining, or the embedded
-// model of that name, for drawing pictures; c gives schedule and guidance.
+// model of that name, for drawing pictures; c gives the guidance, and the schedule unless
+// the folder's scheduler has a shift: then pictures are drawn as diffusers draws them.
 func OpenModel(name string, c *config.Config) (*Target, error) {
 	m, err := modelCalled(name)
 	if err != nil {
 		return nil, setup(err)
 	}
-	s := newSession(c, nil)
+	own := *c
+	if m.Shift > 0 && m.Shift != 1 {
+		if m.Shift < 1e-3 || m.Shift > 1000 { // what rollout.shift may be
+			return nil, setup(fmt.Errorf("%s: the scheduler's shift is %g, want 0.001 to 1000", name, m.Shift))
+		}
+		own.Rollout.Schedule, own.Rollout.Shift = "sd3", m.Shift
+	}
+	s := newSession(&own, nil)
 	s.Model = m
 	s.base = m.Reference()
 	if err := m.Guide(c.Train.Guidance); err != nil {
 		return nil, setup(fmt.Errorf("%s: train.guidance = %g: %w", name, c.Train.Guidance, err))
 	}
 	s.encode = m.Text.Encode
-	return &Target{Session: s, Name: name, theta: m.Theta()}, nil
+	return &Target{Session: s, Name: name, theta: m.Theta(), isModel: true}, nil
 }
 
 func modelCalled(name string) (*policy.Model, error) {
@@ -155,7 +164,7 @@ func EvaluateModel(name string, c *config.Config) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Target{Session: s, Name: name, theta: s.base}, nil
+	return &Target{Session: s, Name: name, theta: s.base, isModel: true}, nil
 }
 
 // Draw draws n pictures of every prompt with the ODE in the given number of steps.
@@ -172,6 +181,10 @@ func (t *Target) Draw(ctx context.Context, prompts []string, n, steps int, seed 
 
 // Evaluate runs the full protocol.
 func (t *Target) Evaluate(ctx context.Context, progress Progress) (eval.Evaluation, error) {
+	if own, drawn := t.Model.Shift, shift(t.Config.Rollout, t.Model.Network); t.isModel && own > 0 && own != drawn {
+		progress.Say("warning: the model's scheduler has a shift of %g, the recipe draws with %g; "+
+			"--set rollout.schedule=sd3 --set rollout.shift=%g draws as the model wants it", own, drawn, own)
+	}
 	e := t.evaluator(progress)
 	var from *sampler
 	if t.Iteration > 0 {

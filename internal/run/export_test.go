@@ -1,0 +1,79 @@
+package run
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"flowgrpo/internal/config"
+	"flowgrpo/policy"
+	"flowgrpo/sde"
+)
+
+// An export has the shift that its run drew with, whatever the base's was, and pictures
+// are drawn with it.
+func TestExportHasTheShiftOfTheRun(t *testing.T) {
+	t.Parallel()
+	base := tinyModel(t, "glyphs")
+	for schedule, want := range map[string]float64{"uniform": 1, "shift": 2.5, "sd3": 2.5, "flux": 0} {
+		s := openTiny(t, "glyphs", base, "rollout.schedule="+schedule, "rollout.shift=2.5")
+		if schedule == "flux" {
+			want = math.Exp(0.5 + 0.65*float64(tokens(s.Model.Network)-256)/3840)
+		}
+		s.Model.Shift = 7 // of the base
+		dir := filepath.Join(t.TempDir(), schedule)
+		if err := s.write(dir, Merged, s.Model.Theta(), "run"); err != nil {
+			t.Fatal(err)
+		}
+		m, err := policy.Load(os.DirFS(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if math.Abs(m.Shift-want) > 1e-12 || s.Model.Shift != 7 {
+			t.Errorf("%s: the export has shift %v, want %v; the base %v, want 7", schedule, m.Shift, want, s.Model.Shift)
+		}
+		checkDrawnWith(t, dir, want)
+	}
+}
+
+// checkDrawnWith checks that pictures of a model folder are drawn as diffusers draws them
+// with a shift.
+func checkDrawnWith(t *testing.T, dir string, shift float64) {
+	t.Helper()
+	c := config.Default()
+	target, err := OpenModel(dir, &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := sde.Uniform(10)
+	if shift != 1 {
+		want = sde.SD3(10, shift)
+	}
+	for i, at := range schedule(target.Config.Rollout, target.Model.Network, 10) {
+		if math.Abs(at-want[i]) > 1e-12 {
+			t.Fatalf("shift %g: step %d is at %v, want %v", shift, i, at, want[i])
+		}
+	}
+	if c.Rollout.Schedule != "uniform" {
+		t.Error("the caller's configuration has changed")
+	}
+}
+
+// An evaluation draws by the recipe, and says so where the model's scheduler differs.
+func TestEvaluationSaysAnotherShift(t *testing.T) {
+	t.Parallel()
+	for own, want := range map[float64]string{0: "", 1: "", 3: "scheduler has a shift of 3, the recipe draws with 1"} {
+		s := openTiny(t, "glyphs", tinyModel(t, "glyphs"), "eval.final=false", "eval.prompts=1")
+		s.Model.Shift = own
+		var p said
+		target := &Target{Session: s, theta: s.base, isModel: true}
+		if _, err := target.Evaluate(t.Context(), &p); err != nil {
+			t.Fatal(err)
+		}
+		if (p.last != "") != (want != "") || !strings.Contains(p.last, want) {
+			t.Errorf("shift %g: says %q, want %q", own, p.last, want)
+		}
+	}
+}
