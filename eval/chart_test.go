@@ -118,3 +118,15 @@ func TestChartsOfRun(t *testing.T) {
 		t.Errorf("charts: %q", titles)
 	}
 }
+
+// TestDivergenceChart: a run whose loss has no reference shows the KL of its evaluations.
+func TestDivergenceChart(t *testing.T) {
+	along := []Metrics{{KeyIteration: 0, KeyEvalKL: 0}, {KeyIteration: 1}, {KeyIteration: 2, KeyEvalKL: 3}}
+	if c := divergence(along); c.Title != "KL to the base" || len(c.Series) != 1 || c.Series[0].last() != 3 {
+		t.Errorf("without a reference: %q with %+v", c.Title, c.Series)
+	}
+	trained := append(along, Metrics{KeyIteration: 3, KeyKL: 5})
+	if c := divergence(trained); c.Title != "KL to the reference" || len(c.Series) != 1 || c.Series[0].last() != 5 {
+		t.Errorf("with a reference: %q with %+v", c.Title, c.Series)
+	}
+}

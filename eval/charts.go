@@ -11,9 +11,7 @@ func Charts(r Report) []Chart {
 		heldOut(r.Evaluations),
 		relativeQuality(r.Evaluations, r.limits()),
 		trainingReward(r.Metrics),
-		measured(r.Metrics, Chart{Title: "KL to the reference", Unit: "nats per sample", ZeroBased: true,
-			Note: "How far the policy has moved, on training samples."},
-			named{"KL", KeyKL}),
+		divergence(r.Metrics),
 		ratio(r.Metrics),
 		measured(r.Metrics, Chart{Title: "Clip fraction", ZeroBased: true,
 			Note: "Share of steps without gradient; high and low should be alike."},
@@ -110,6 +108,20 @@ func trainingReward(lines []Metrics) Chart {
 	}
 	return measured(lines, Chart{Title: "Training reward",
 		Note: "On training prompts with the training sampler; pale: each iteration."}, keys...)
+}
+
+// divergence shows how far the model has moved: on training samples, or along the way of
+// a run whose loss has no reference.
+func divergence(lines []Metrics) Chart {
+	c := measured(lines, Chart{Title: "KL to the reference", Unit: "nats per sample", ZeroBased: true,
+		Note: "How far the policy has moved, on training samples."},
+		named{"KL", KeyKL})
+	if len(c.Series) > 0 {
+		return c
+	}
+	return measured(lines, Chart{Title: "KL to the base", Unit: "nats per sample", ZeroBased: true,
+		Note: "How far the averaged weights have moved, on held-out prompts with the training sampler."},
+		named{"KL", KeyEvalKL})
 }
 
 // ratio shows mean and spread of the importance ratio; minus 1, since the digits

@@ -51,6 +51,7 @@ const (
 	KeyEvalJudge    = "eval/judge"
 	KeyEvalFrechet  = "eval/frechet"
 	KeyEvalDivers   = "eval/diversity"
+	KeyEvalKL       = "eval/kl_to_base"
 )
 
 // Keys lists every fixed key in the order in which a line holds them.
@@ -59,7 +60,7 @@ var Keys = []string{
 	KeyAdvantage, KeyRatioMean, KeyRatioStd, KeyFirstPass, KeyClip, KeyClipHigh, KeyClipLow, KeyKL,
 	KeyLossPolicy, KeyLossAnchor, KeyLossTotal, KeyGradNorm, KeyGradClipped, KeyLR, KeyEMADecay, KeySkipped,
 	KeyTimeRollout, KeyTimeReward, KeyTimeUpdate, KeyTimeEval, KeySamples,
-	KeyEvalReward, KeyEvalJudge, KeyEvalFrechet, KeyEvalDivers,
+	KeyEvalReward, KeyEvalJudge, KeyEvalFrechet, KeyEvalDivers, KeyEvalKL,
 }
 
 // RewardKey is the key of the mean of one configured reward.

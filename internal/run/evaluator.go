@@ -122,6 +122,28 @@ func (e *evaluator) course(ctx context.Context, s *sampler, iteration int) (eval
 	return eval.Evaluation{Iteration: iteration, Weights: weights(iteration), Modes: []eval.ModeScore{m}}, err
 }
 
+// divergence returns the KL divergence of the model of s to its base along the way, in nats
+// per sample; 0 for the base itself. It draws pictures of its own and leaves those of the
+// evaluations alone.
+func (e *evaluator) divergence(ctx context.Context, s *sampler) (eval.Number, error) {
+	if s.base == nil {
+		return 0, nil
+	}
+	s.advance = nil
+	steps := e.session.Config.Rollout.Steps
+	_, err := s.Sample(ctx, e.first(e.divergencePrompts()), 1, eval.Mode{Name: "kl", Steps: steps, Stochastic: true})
+	return eval.Number(s.kl), err
+}
+
+// divergencePrompts returns the number of prompts, one sample each, that the divergence is
+// measured on: as many as cost a tenth of the course's evaluation, but 1 at least and 32 at
+// most. A sample costs a run of the model and one of the base.
+func (e *evaluator) divergencePrompts() int {
+	c := e.session.Config
+	course := len(e.first(c.Eval.Prompts)) * c.Eval.SamplesPerPrompt * c.Eval.Steps
+	return min(max(course/(10*2*c.Rollout.Steps), 1), 32)
+}
+
 // full evaluates the model of s with the full protocol, and returns the course's
 // evaluation with it.
 func (e *evaluator) full(ctx context.Context, s *sampler, iteration int) (full, course eval.Evaluation, err error) {

@@ -109,6 +109,35 @@ func TestDivergence(t *testing.T) {
 	}
 }
 
+// Along the way the divergence is the full protocol's, on fewer prompts; it costs a tenth of
+// the course's evaluation at most.
+func TestCourseDivergence(t *testing.T) {
+	s := openTiny(t, "glyphs", tinyModel(t, "glyphs"), "eval.final_prompts=1")
+	theta := s.Model.Theta().Copy()
+	theta.Trainable()[0]++
+	e, base := s.evaluator(Silent{}), s.sampler(s.base, nil)
+	tuned := s.sampler(theta, base)
+	full, _, err := e.full(t.Context(), tuned, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kl, err := e.divergence(t.Context(), tuned)
+	if want := full.Modes[len(full.Modes)-1].KL; err != nil || kl != want || !(kl > 0) {
+		t.Errorf("divergence is %v, want %v as by the full protocol, %v", kl, want, err)
+	}
+	if kl, err := e.divergence(t.Context(), base); err != nil || kl != 0 {
+		t.Errorf("divergence of the base is %v, want 0, %v", kl, err)
+	}
+	c := s.Config
+	c.Eval.Steps, c.Rollout.Steps, c.Eval.SamplesPerPrompt = 40, 10, 2
+	for course, want := range map[int]int{1: 1, 20: 8, 80: 32, 400: 32} {
+		c.Eval.Prompts = course
+		if got := e.divergencePrompts(); got != want {
+			t.Errorf("%d prompts in the course: %d for the divergence, want %d", course, got, want)
+		}
+	}
+}
+
 func TestHeadline(t *testing.T) {
 	p := shapesProblem()
 	for _, tt := range []struct {

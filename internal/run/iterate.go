@@ -36,12 +36,16 @@ func (r *trainRun) full(ctx context.Context, s *sampler, iteration int, line eva
 	if err := r.folder.evaluation(fullFile(iteration), full); err != nil {
 		return err
 	}
-	return r.evaluated(course, line)
+	return r.evaluated(ctx, s, course, line)
 }
 
-// evaluated records an evaluation of the course.
-func (r *trainRun) evaluated(e eval.Evaluation, line eval.Metrics) error {
+// evaluated records an evaluation of the course of s, and measures its divergence.
+func (r *trainRun) evaluated(ctx context.Context, s *sampler, e eval.Evaluation, line eval.Metrics) error {
 	measureEvaluation(line, e)
+	var err error
+	if line[eval.KeyEvalKL], err = r.judge.divergence(ctx, s); err != nil {
+		return err
+	}
 	if p, ok := pointOf(line); ok {
 		r.points = append(r.points, p)
 		r.keepBest(p)
@@ -121,7 +125,7 @@ func (r *trainRun) record(ctx context.Context, i int, line eval.Metrics) error {
 		if err != nil {
 			return err
 		}
-		if err := r.evaluated(e, line); err != nil {
+		if err := r.evaluated(ctx, r.tuned, e, line); err != nil {
 			return err
 		}
 	}

@@ -111,6 +111,11 @@ func checkRunFolder(t *testing.T, dir string, c *config.Config) {
 			t.Errorf("first pass of iteration %v is off by %v nats, want exactly 0", m[eval.KeyIteration], v)
 		}
 	}
+	for i, m := range r.Metrics {
+		if v, ok := m[eval.KeyEvalKL]; !ok || i == 0 && v != 0 || !(v >= 0) {
+			t.Errorf("iteration %d: KL to the base is %v, measured: %v, want 0 for the base", i, v, ok)
+		}
+	}
 	if events, err := filepath.Glob(in("events.out.tfevents.*")); len(events) != 1 {
 		t.Errorf("%d event files, want 1, %v", len(events), err)
 	}
