@@ -3,9 +3,7 @@ package run
 import (
 	"context"
 
-	"flowgrpo/internal/graph"
 	"flowgrpo/internal/rng"
-	"flowgrpo/policy"
 	"flowgrpo/reward"
 )
 
@@ -34,7 +32,7 @@ type Plan struct {
 	FullPictures      int `json:"full_pictures"`   // before and again after
 
 	Workers int     `json:"workers"`
-	Memory  int     `json:"memory_bytes"` // of weights, optimizer and programs
+	Memory  int     `json:"memory_bytes"` // of weights, optimizer, programs and trajectories
 	Seconds Seconds `json:"seconds"`
 }
 
@@ -68,7 +66,7 @@ func PlanRun(ctx context.Context, s *Session) (Plan, error) {
 	}
 	evalSteps := p.evaluations(s)
 	var err error
-	if p.Memory, err = s.memory(); err != nil {
+	if p.Memory, err = s.memory(trained); err != nil {
 		return p, err
 	}
 	return p, p.estimate(ctx, s, evalSteps)
@@ -84,6 +82,7 @@ func (p *Plan) evaluations(s *Session) int {
 		p.CourseEvaluations = (p.Iterations - 1) / c.Every // the last is part of the full protocol
 	}
 	steps := p.CourseEvaluations * p.CoursePictures * c.Steps
+	steps += (p.CourseEvaluations + 1) * e.divergencePrompts() * 2 * s.Config.Rollout.Steps
 	if !c.Final {
 		p.FullPictures = p.CoursePictures
 		return steps + 2*p.CoursePictures*c.Steps
@@ -101,33 +100,6 @@ func (p *Plan) evaluations(s *Session) int {
 		}
 	}
 	return steps
-}
-
-// memory returns the bytes of weights, moving average, moments, gradients and of
-// the programs of all workers.
-func (s *Session) memory() (int, error) {
-	c, shape := s.Config, s.Model.Network.Shape()
-	theta := s.Model.Theta()
-	r := s.Model.NewReplica(theta)
-	batch := func(n int) policy.Batch {
-		b := policy.Batch{X: make([]float32, n*shape.Dim()), T: make([]float32, n), Cond: make([]policy.Condition, n)}
-		target := make([]float32, n*shape.Dim())
-		b.Bind = func(p *graph.Program) { p.Bind("target", target) }
-		return b
-	}
-	b := batch(c.Rollout.Batch)
-	if err := r.VelocityAt(make([]float32, len(b.X)), b.X, b.T, b.Cond); err != nil {
-		return 0, err
-	}
-	trained := len(theta.Trainable())
-	if _, err := r.Gradient(make([]float32, trained), policy.FlowMatching{}, batch(c.GRPO.MicroBatch)); err != nil {
-		return 0, err
-	}
-	copies := 1 + 2 + 1 + 8 // average, moments, gradient, partial gradients
-	if s.Model.LoRA == nil {
-		copies++ // the base is trained, so that the reference is a copy
-	}
-	return 4*(len(s.Model.Weights.Data())+copies*trained) + s.workers*r.Bytes(), nil
 }
 
 // estimate times a small iteration; the first of two compiles the programs.
