@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/sourcegraph/conc"
 	"github.com/spf13/cobra"
 
 	"flowgrpo/internal/config"
@@ -77,7 +78,8 @@ func onSignal(ctx context.Context, stderr io.Writer) (context.Context, func()) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	quit := make(chan struct{})
-	go func() { // ends when quit is closed, by the function returned
+	var listener conc.WaitGroup // waited for by the function returned
+	listener.Go(func() {
 		for n := 0; ; n++ {
 			select {
 			case <-quit:
@@ -91,10 +93,11 @@ func onSignal(ctx context.Context, stderr io.Writer) (context.Context, func()) {
 			fmt.Fprintln(stderr, "finetune: finishing this step and saving; once more leaves at once")
 			cancel()
 		}
-	}()
+	})
 	return context.WithValue(ctx, stopKey{}, stop), func() {
 		signal.Stop(signals)
 		close(quit)
+		listener.Wait()
 		cancel()
 	}
 }
