@@ -114,7 +114,9 @@ func TestDivergence(t *testing.T) {
 func TestCourseDivergence(t *testing.T) {
 	s := openTiny(t, "glyphs", tinyModel(t, "glyphs"), "eval.final_prompts=1")
 	theta := s.Model.Theta().Copy()
-	theta.Trainable()[0]++
+	for i := range theta.Trainable() { // of an adapter, both factors
+		theta.Trainable()[i] += 0.1
+	}
 	e, base := s.evaluator(Silent{}), s.sampler(s.base, nil)
 	tuned := s.sampler(theta, base)
 	full, _, err := e.full(t.Context(), tuned, 1)

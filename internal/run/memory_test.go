@@ -8,7 +8,7 @@ func TestMemory(t *testing.T) {
 	t.Parallel()
 	model := tinyModel(t, "glyphs")
 	const steps, groups, workers = 4, 2, 2
-	plain := []string{"grpo.kl_coef=0", "grpo.anchor_coef=0", "grpo.ratio=mean", "grpo.keep=0"}
+	plain := []string{"train.mode=full", "grpo.kl_coef=0", "grpo.anchor_coef=0", "grpo.ratio=mean", "grpo.keep=0"}
 	open := func(sets ...string) *Session { return openTiny(t, "glyphs", model, append(plain, sets...)...) }
 	bytes := func(sets ...string) int {
 		n, err := open(sets...).memory(steps - 1)
