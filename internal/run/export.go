@@ -37,11 +37,11 @@ func (r *trainRun) export(result eval.Result) error {
 		return err
 	}
 	ema := r.trainer.EMA.Average
-	if err := r.session.write(filepath.Join(root, "diffusers"), Merged, ema, r.folder.info.Name); err != nil {
+	if err := r.session.write(filepath.Join(root, string(Merged)), Merged, ema, r.folder.info.Name); err != nil {
 		return err
 	}
 	if ema.Adapter != nil {
-		if err := r.session.write(filepath.Join(root, "peft"), PEFT, ema, r.folder.info.Name); err != nil {
+		if err := r.session.write(filepath.Join(root, string(PEFT)), PEFT, ema, r.folder.info.Name); err != nil {
 			return err
 		}
 	}

@@ -157,7 +157,7 @@ func checkSamples(t *testing.T, sets []eval.SampleSet) {
 
 func checkExport(t *testing.T, dir string, lora bool) {
 	t.Helper()
-	if _, err := policy.Load(os.DirFS(filepath.Join(dir, "diffusers"))); err != nil {
+	if _, err := policy.Load(os.DirFS(filepath.Join(dir, string(Merged)))); err != nil {
 		t.Error(err)
 	}
 	_, err := safetensors.Read(filepath.Join(dir, "peft", "adapter_model.safetensors"))

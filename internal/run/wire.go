@@ -156,7 +156,7 @@ func spread(name string) grpo.Spread {
 func loss(c config.GRPO) grpo.Loss {
 	return grpo.Loss{
 		Ratio: ratio(c.Ratio), Weight: stepWeight(c.StepWeight), ClipRange: c.ClipRange,
-		KLCoef: c.KLCoef, KL: klForm(c.KL), KLRise: c.KLRise, AnchorCoef: c.AnchorCoef,
+		KLCoef: c.KLCoef, KL: klForm(c.KL), AnchorCoef: c.AnchorCoef,
 		Spread: spread(c.AdvantageStd), AdvantageLimit: c.AdvantageClip,
 	}
 }
