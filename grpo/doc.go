@@ -15,8 +15,6 @@
 // such step of each of these trajectories (anchor.go). The paper trains every step and
 // needs no such term.
 //
-// The paper's β is constant. KLRise > 0 lets it grow from 0 (settings.go).
-//
 // [NewTrainer] checks the [Settings]; [Trainer.Iterate] is the algorithm on one screen.
 //
 //	code        paper  meaning                                          unit
@@ -26,7 +24,6 @@
 //	StepWeight  w      relative weight of a step, mean 1                1
 //	KLCoef      β      weight of the KL divergence to the reference     per nat and coordinate
 //	KLForm      f      1 for the divergence itself; see [VelocityKL]    1
-//	KLRise      –      iterations in which β grows to its value         1
 //	AnchorCoef  α      weight of the steps that are not trained         per coordinate
 //
 // Data flows one way: noise → trajectory → reward → advantage → loss → gradient →

@@ -265,19 +265,6 @@ func TestStepWeights(t *testing.T) {
 	}
 }
 
-// The weight of the KL penalty grows with the square of the iteration and stays where the
-// recipe wants it.
-func TestKLRise(t *testing.T) {
-	for _, c := range []struct {
-		rise, iteration int
-		want            float64
-	}{{0, 0, 8}, {0, 5, 8}, {4, 0, 0}, {4, 1, 0.5}, {4, 2, 2}, {4, 4, 8}, {4, 9, 8}} {
-		if got := (Loss{KLCoef: 8, KLRise: c.rise}).klCoef(c.iteration); got != c.want {
-			t.Errorf("rise %d, iteration %d: weight %g, want %g", c.rise, c.iteration, got, c.want)
-		}
-	}
-}
-
 func TestRatioScales(t *testing.T) {
 	t.Parallel()
 	tr := sde.Transition{X: 1, V: -0.1, Std: 0.25}

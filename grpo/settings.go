@@ -15,7 +15,6 @@ type Loss struct {
 	ClipRange      float64    // ε > 0
 	KLCoef         float64    // β ≥ 0; weight of the KL divergence to the reference
 	KL             KLForm     // form of the KL penalty
-	KLRise         int        // iterations in which the weight grows to β; 0: it is β from the beginning
 	AnchorCoef     float64    // α ≥ 0; weight of what holds the steps that are not trained
 	Spread         Spread     // what advantages are divided by
 	AdvantageLimit float64    // of |Â|, in standard deviations; 0 is none
@@ -23,17 +22,6 @@ type Loss struct {
 
 // refers reports whether the loss needs the reference policy.
 func (l Loss) refers() bool { return l.KLCoef > 0 || l.AnchorCoef > 0 }
-
-// klCoef returns the weight of the KL penalty at an iteration, β·min(1, i/KLRise)². A penalty
-// holds what is learned and what only drifts alike; one that comes late finds the first in
-// place and takes the second back.
-func (l Loss) klCoef(iteration int) float64 {
-	if iteration >= l.KLRise {
-		return l.KLCoef
-	}
-	done := float64(iteration) / float64(l.KLRise)
-	return l.KLCoef * done * done
-}
 
 // Sampling says how trajectories are drawn for training.
 type Sampling struct {

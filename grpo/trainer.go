@@ -137,10 +137,10 @@ func (tr *Trainer) update(ctx context.Context, records, anchors []record, transi
 	return pass, nil
 }
 
-// penalty returns what a nat of divergence costs at a step in this iteration.
+// penalty returns what a nat of divergence costs at a step.
 func (tr *Trainer) penalty(transition sde.Transition, step int) float64 {
 	t, next := tr.Sampling.Schedule.Step(step)
-	return tr.Loss.klCoef(tr.iteration) * tr.Loss.KL.Factor(transition, t-next) / float64(tr.Model.Network.Shape().Dim())
+	return tr.Loss.KLCoef * tr.Loss.KL.Factor(transition, t-next) / float64(tr.Model.Network.Shape().Dim())
 }
 
 // anchorPenalty returns what ½‖v - v_ref‖² costs at an anchor.

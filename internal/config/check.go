@@ -127,7 +127,6 @@ func (k *checker) grpo(c *Config) {
 	k.require(g.Keep != 1, "grpo.keep", "grpo.keep must be 0 (all) or at least 2 (the best and the worst), found 1")
 	k.require(g.Keep <= c.Rollout.GroupSize, "grpo.keep|rollout.group_size",
 		"grpo.keep must be <= rollout.group_size = %d, found %d", c.Rollout.GroupSize, g.Keep)
-	k.unused(g.KLRise != 0 && g.KLCoef == 0, "grpo.kl_rise", "grpo.kl_coef is 0")
 	k.require(g.KL != "flow-grpo" || c.Rollout.Dynamics == "flow-sde", "grpo.kl",
 		`grpo.kl = "flow-grpo" is defined for rollout.dynamics = "flow-sde" only, found %q`, c.Rollout.Dynamics)
 }

@@ -96,7 +96,6 @@ func TestBad(t *testing.T) {
 		{"low score without reward", "[pretrain]\nsteps = 10\ncaption_errors = 0.1\nstop_below = 0.6", `r.toml:4:14: pretrain.stop_below needs a reward to measure: add a table [reward.NAME]`},
 		{"errors in captions of one's own", "[pretrain]\nsteps = 10\nimages = \"d\"\nheight = 16\nwidth = 16\nchannels = 3\ncaption_errors = 0.1", `r.toml:7:18: pretrain.caption_errors has no effect: captions of pretrain.images are taken as they are; remove it`},
 		{"errors after the end", "[pretrain]\nsteps = 10\ncaption_errors = 0.1\ncaption_errors_after = 10", `r.toml:4:24: pretrain.caption_errors_after must be < pretrain.steps = 10, found 10`},
-		{"a weight that never rises", "[grpo]\nkl_coef = 0.0\nkl_rise = 5", `r.toml:3:11: grpo.kl_rise has no effect: grpo.kl_coef is 0; remove it`},
 		{"errors that never come", "[pretrain]\nsteps = 10\ncaption_errors_after = 5", `r.toml:3:24: pretrain.caption_errors_after has no effect: pretrain.caption_errors is 0; remove it`},
 		{"pretraining on prompts", "[task]\nworld = \"prompts\"\n[pretrain]\nsteps = 10", `r.toml:4:9: pretraining with task.world = "prompts" needs pretrain.images, a folder of pictures with captions`},
 		{"patch", "[pretrain]\nimages = \"d\"\nheight = 16\nwidth = 18\nchannels = 3", `r.toml:4:9: network.patch_size must divide the picture's 16×18 pixels, found 4`},

@@ -82,10 +82,6 @@ type GRPO struct {
 	// code's, h times that for a step of length h; for dynamics = "flow-sde"), "velocity"
 	// (half the squared distance of the velocities, which holds early and late steps alike).
 	KL string `toml:"kl" oneof:"exact flow-grpo velocity"`
-	// Iterations in which the weight of the KL term grows to kl_coef, as their number
-	// squared: pictures may drift while the reward is learned, and are drawn back. 0 means
-	// that it is kl_coef from the beginning.
-	KLRise int `toml:"kl_rise" in:"[0,1e9]"`
 	// Weight of half the squared distance of the velocities of policy and reference,
 	// averaged over coordinates, at one step of each trajectory that is not trained. It
 	// pulls what a window does not train towards the base. 0 means nothing does.
