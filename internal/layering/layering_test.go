@@ -1,4 +1,3 @@
-// Package layering holds one test: imports only point down.
 package layering
 
 import (

@@ -282,7 +282,8 @@ func loneSurrogate(b []byte) int {
 	return -1
 }
 
-// escape returns the value of the \uXXXX that b begins with, 0 if there is none.
+// escape returns the value of the escape, \u and four hexadecimal digits, that b begins
+// with, 0 if there is none.
 func escape(b []byte) uint64 {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0

@@ -1,0 +1,2 @@
+// Package layering holds one test: imports only point down.
+package layering
