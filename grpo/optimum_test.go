@@ -174,7 +174,7 @@ type course struct {
 	tolerance                    float64
 }
 
-// GRPO with KL ends where theory says. In 40 s each, from a weight of 0.293:
+// GRPO with KL ends where theory says. In 10 to 40 s each, from a weight of 0.293:
 //
 //	β     found   (1)     (2)
 //	1.5   0.435   0.447   0.449
