@@ -55,6 +55,13 @@ func tinyProcess() Process {
 	}
 }
 
+// lateProcess follows the ODE from noise that a group shares, for two steps.
+func lateProcess() Process {
+	s := tinyProcess()
+	s.SharedNoise, s.Plan = true, sde.Fixed{Steps: []int{2, 3}}.Plan(5, nil)
+	return s
+}
+
 func equalBits(a, b []float32) bool {
 	return slices.EqualFunc(a, b, func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) })
 }
@@ -104,16 +111,21 @@ func TestRolloutIsInvariant(t *testing.T) {
 // model's, each step is its transition, Logp its log-probability.
 func TestTrajectoryIsConsistent(t *testing.T) {
 	t.Parallel()
-	m, s := tinyModel(), tinyProcess()
-	ask := requests(5)
-	trajectories, err := tinyPool(m, 2, 2).Sample(context.Background(), s, tinyNoise, ask)
+	for name, s := range map[string]Process{"own noise": tinyProcess(), "shared noise, late window": lateProcess()} {
+		t.Run(name, func(t *testing.T) { checkTrajectories(t, s) })
+	}
+}
+
+func checkTrajectories(t *testing.T, s Process) {
+	m, ask := tinyModel(), requests(7)
+	trajectories, err := tinyPool(m, 2, 3).Sample(context.Background(), s, tinyNoise, ask)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := m.NewReplica(m.Theta())
 	v, eps, next := make([]float32, 6), make([]float32, 6), make([]float32, 6)
 	for _, traj := range trajectories {
-		tinyNoise.initial(traj.Request, false).Normals(next)
+		tinyNoise.initial(traj.Request, s.SharedNoise).Normals(next)
 		if !equalBits(traj.States[0], next) {
 			t.Errorf("the first state is not the initial noise")
 		}
@@ -181,6 +193,31 @@ func TestSharedNoise(t *testing.T) {
 		if equalBits(got[0].States[0], got[4].States[0]) || equalBits(got[0].Picture(), got[3].Picture()) {
 			t.Errorf("shared %t: groups begin alike or samples end alike", shared)
 		}
+	}
+}
+
+// counting is a device that counts the velocities asked of it.
+type counting struct {
+	Device
+	count int
+}
+
+func (c *counting) Velocity(ctx context.Context, dst, x []float32, t float64, cond []policy.Condition) error {
+	c.count += len(cond)
+	return c.Device.Velocity(ctx, dst, x, t, cond)
+}
+
+// While the samples of a prompt are in one state, one of them is evaluated: 2 prompts
+// up to the first noisy step, that of number 2, then all 8 samples for two steps.
+func TestSharedPrefixIsEvaluatedOnce(t *testing.T) {
+	t.Parallel()
+	m := tinyModel()
+	device := &counting{Device: CPUs(m, m.Theta(), 1)[0]}
+	if _, err := NewPool([]Device{device}, 8, 6).Sample(context.Background(), lateProcess(), tinyNoise, requests(8)); err != nil {
+		t.Fatal(err)
+	}
+	if want := 3*2 + 2*8; device.count != want {
+		t.Errorf("%d velocities, want %d", device.count, want)
 	}
 }
 

@@ -14,7 +14,7 @@ type Process struct {
 	Schedule    sde.Schedule
 	Dynamics    sde.Dynamics
 	Plan        sde.Plan // which steps are noisy; the others follow the ODE
-	SharedNoise bool     // all samples of a prompt begin at the same noise
+	SharedNoise bool     // all samples of a prompt begin at the same noise; they have one condition
 	Velocities  bool     // keep the velocities of the trained steps
 }
 
@@ -96,13 +96,14 @@ func (p *Pool) sampleChunk(ctx context.Context, d Device, how Process, noise Noi
 		noise.initial(r, how.SharedNoise).Normals(row(states[0], i))
 		out[i] = Trajectory{Request: r, Logp: make([]float64, steps), Velocities: make([][]float32, steps)}
 	}
-	cond := conditions(requests)
+	field := newField(d, dim, requests, how.SharedNoise)
 	for k := range steps {
 		t, _ := how.Schedule.Step(k)
-		if err := d.Velocity(ctx, v, states[k], t, cond); err != nil {
+		if err := field.velocity(ctx, v, states[k], t); err != nil {
 			return err
 		}
 		tr := how.Transition(k)
+		field.together = field.together && tr.Std == 0
 		for i, r := range requests {
 			x, next := row(states[k], i), row(states[k+1], i)
 			if tr.Std > 0 {
