@@ -2,8 +2,9 @@ package kernel
 
 import (
 	"math/rand/v2"
-	"sync"
 	"testing"
+
+	"github.com/sourcegraph/conc"
 )
 
 // The kernels may run on many goroutines at once and still give the bits of
@@ -15,7 +16,7 @@ func TestConcurrentCalls(t *testing.T) {
 	want := make([]float32, m*n)
 	Gemm(true, false, m, n, k, a, m, b, n, want, n, false)
 	results := make([][]float32, goroutines)
-	var wg sync.WaitGroup
+	var wg conc.WaitGroup
 	for i := range results {
 		wg.Go(func() {
 			results[i] = make([]float32, m*n)
