@@ -16,6 +16,7 @@ type Loss struct {
 	KLCoef         float64    // β ≥ 0; weight of the KL divergence to the reference
 	KL             KLForm     // form of the KL penalty
 	AnchorCoef     float64    // α ≥ 0; weight of what holds the steps that are not trained
+	Shares         []Share    // parts of the reward with advantages of their own; nil: those of the score
 	Spread         Spread     // what advantages are divided by
 	AdvantageLimit float64    // of |Â|, in standard deviations; 0 is none
 }

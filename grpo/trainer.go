@@ -90,7 +90,7 @@ func (tr *Trainer) Iterate(ctx context.Context) (Stats, error) {
 
 	groups := tr.group(results)
 	stats.record(results, groups)
-	advantages, signal := Advantages(groups, tr.Loss.Spread, tr.Loss.AdvantageLimit)
+	advantages, signal := tr.advantages(results, groups)
 	stats.signals(groups, advantages, signal)
 
 	transitions := process.Transitions()
@@ -221,6 +221,13 @@ func (tr *Trainer) group(results []reward.Result) []Group {
 		g.Valid = append(g.Valid, r.Err == nil)
 	}
 	return groups
+}
+
+func (tr *Trainer) advantages(results []reward.Result, groups []Group) ([][]float64, []bool) {
+	if len(tr.Loss.Shares) > 0 {
+		return Decoupled(results, groups, tr.Loss.Shares, tr.Loss.Spread, tr.Loss.AdvantageLimit)
+	}
+	return Advantages(groups, tr.Loss.Spread, tr.Loss.AdvantageLimit)
 }
 
 // process returns how the rollout of an iteration with the given plan draws pictures.

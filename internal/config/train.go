@@ -86,6 +86,9 @@ type GRPO struct {
 	// averaged over coordinates, at one step of each trajectory that is not trained. It
 	// pulls what a window does not train towards the base. 0 means nothing does.
 	AnchorCoef float64 `toml:"anchor_coef" in:"[0,1e6]"`
+	// Make advantages from the weighted sum of the rewards ("sum"), or from each reward on its
+	// own and weigh these ("each", as GDPO does; offset and scale then play no part).
+	Advantage string `toml:"advantage" oneof:"sum each"`
 	// Divide advantages by the spread of each "group", or of the whole batch ("global").
 	AdvantageStd string `toml:"advantage_std" oneof:"group global"`
 	// Samples of a group that updates use: the best and the worst, half each. 0 means all.

@@ -199,7 +199,7 @@ func (s *Session) trainer() *grpo.Trainer {
 	theta := s.Model.Theta()
 	times := schedule(c.Rollout, s.Model.Network, c.Rollout.Steps)
 	return grpo.NewTrainer(grpo.Settings{
-		Model: s.Model, Reference: s.base, EMA: policy.NewEMA(theta, c.Train.EMADecay), Reward: s.total, Loss: loss(c.GRPO),
+		Model: s.Model, Reference: s.base, EMA: policy.NewEMA(theta, c.Train.EMADecay), Reward: s.total, Loss: loss(c.GRPO, s.total),
 		Prompts: grpo.NewPrompts(c.Seed, s.Problem.Train, s.encode),
 		Sampling: grpo.Sampling{
 			Schedule: times, Dynamics: dynamics(c.Rollout, times), Window: window(c.Rollout), SharedNoise: c.Rollout.SharedNoise,

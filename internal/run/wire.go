@@ -10,6 +10,7 @@ import (
 	"flowgrpo/internal/imagefolder"
 	"flowgrpo/internal/optim"
 	"flowgrpo/policy"
+	"flowgrpo/reward"
 	"flowgrpo/sde"
 )
 
@@ -152,12 +153,29 @@ func spread(name string) grpo.Spread {
 	panic(unknown("grpo.advantage_std", name))
 }
 
-// loss returns the objective of a recipe.
-func loss(c config.GRPO) grpo.Loss {
+// shares returns what each reward of a recipe counts in the advantages; nil where its sum does.
+func shares(name string, total *reward.Weighted) []grpo.Share {
+	switch name {
+	case "sum":
+		return nil
+	case "each":
+		var list []grpo.Share
+		for _, t := range total.Terms() {
+			if t.Weight != 0 {
+				list = append(list, grpo.Share{Part: t.Reward.Name(), Weight: t.Weight})
+			}
+		}
+		return list
+	}
+	panic(unknown("grpo.advantage", name))
+}
+
+// loss returns the objective of a recipe with the reward total.
+func loss(c config.GRPO, total *reward.Weighted) grpo.Loss {
 	return grpo.Loss{
 		Ratio: ratio(c.Ratio), Weight: stepWeight(c.StepWeight), ClipRange: c.ClipRange,
 		KLCoef: c.KLCoef, KL: klForm(c.KL), AnchorCoef: c.AnchorCoef,
-		Spread: spread(c.AdvantageStd), AdvantageLimit: c.AdvantageClip,
+		Shares: shares(c.Advantage, total), Spread: spread(c.AdvantageStd), AdvantageLimit: c.AdvantageClip,
 	}
 }
 

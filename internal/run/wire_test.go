@@ -6,6 +6,7 @@ import (
 
 	"flowgrpo/internal/config"
 	"flowgrpo/policy"
+	"flowgrpo/reward"
 	"flowgrpo/sde"
 )
 
@@ -35,6 +36,7 @@ func TestEveryWordIsWired(t *testing.T) {
 		"grpo.ratio":         func(w string) { ratio(w) },
 		"grpo.step_weight":   func(w string) { stepWeight(w) },
 		"grpo.kl":            func(w string) { klForm(w) },
+		"grpo.advantage":     func(w string) { shares(w, &reward.Weighted{}) },
 		"grpo.advantage_std": func(w string) { spread(w) },
 		"optimizer.schedule": func(w string) { rate(w, 1, 10, 0.1).Factor(3) },
 		"pretrain.schedule":  func(w string) { rate(w, 1, 10, 0.1).Factor(3) },
