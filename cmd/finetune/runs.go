@@ -51,7 +51,7 @@ func newRunsList() *cobra.Command {
 				reward, judge = change(r.Base.Reward, r.Tuned.Reward), change(r.Base.Judge, r.Tuned.Judge)
 				warnings = fmt.Sprint(len(r.Warnings))
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", s.Dir, s.Info.Task, s.Info.State, s.Info.Iterations, reward, judge, warnings)
+			fmt.Fprintf(t, "%s\t%s\t%s\t%d of %d\t%s\t%s\t%s\n", s.Dir, s.Info.Task, s.Info.State, s.Done, s.Info.Iterations, reward, judge, warnings)
 		}
 		return t.Flush()
 	}
@@ -94,7 +94,7 @@ func printRun(w io.Writer, s run.Summary) error {
 	row("run", "%s", s.Dir)
 	row("task", "%s", i.Task)
 	row("state", "%s", i.State)
-	row("iterations", "%d planned, best at %d", i.Iterations, i.BestIteration)
+	row("iterations", "%d of %d, best at %d", s.Done, i.Iterations, i.BestIteration)
 	row("seed", "%d", i.Seed)
 	row("version", "%s, revision %s", i.Version, i.Revision)
 	row("started", "%s", i.Started.Local().Format("2006-01-02 15:04:05"))

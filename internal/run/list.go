@@ -2,6 +2,7 @@ package run
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 type Summary struct {
 	Dir    string       `json:"dir"`
 	Info   eval.RunInfo `json:"run"`
+	Done   int          `json:"done"`             // iterations, or steps of a pretraining
 	Result *eval.Result `json:"result,omitempty"` // nil until the run is done
 }
 
@@ -54,6 +56,10 @@ func Show(dir string) (Summary, error) {
 	if s.Info.State == running && !alive(s.Info.PID) {
 		s.Info.State = "interrupted"
 	}
+	var err error
+	if s.Done, err = iterationsDone(dir); err != nil {
+		return s, err
+	}
 	var result eval.Result
 	switch err := readJSON(filepath.Join(dir, "result.json"), &result); {
 	case err == nil:
@@ -62,6 +68,27 @@ func Show(dir string) (Summary, error) {
 		return s, err
 	}
 	return s, nil
+}
+
+// iterationsDone returns the last iteration in the metrics of the run in dir.
+func iterationsDone(dir string) (int, error) {
+	name := filepath.Join(dir, metricsFile)
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close() // read only
+	all, err := eval.ReadMetrics(f)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(all) == 0 {
+		return 0, nil
+	}
+	return int(all[len(all)-1][eval.KeyIteration]), nil
 }
 
 // alive reports whether a process with that number exists, as far as the system
