@@ -12,7 +12,7 @@ import (
 // The picture is reduced to coverage, every bitmap is laid on every place of the
 // likeliest lines, and a dynamic program over the columns picks the sequence of
 // characters that explains the most ink (Kopec and Chou's document image
-// decoding, with the energy of a matched filter as the likelihood). A bitmap
+// decoding, with the squared error of a bitmap as the likelihood). A bitmap
 // takes part only where it fits well, so that blank pictures, blobs and smeared
 // or half-drawn characters read as nothing. Characters may change style within
 // a word, at a price.

@@ -16,9 +16,16 @@ type typist struct {
 
 var _ task.Miscaptioner = (*World)(nil)
 
-// Miscaption implements [task.Miscaptioner]: each character of the word in a caption
-// is another one with probability rate. The picture shows the right word, and the
-// metadata have the caption's. It panics if rate is not in [0, 1).
+// carelessness is the share of wrong characters in the captions of a careless writer.
+// Errors in real captions are not spread evenly either: most captions are right, some
+// are mostly wrong.
+const carelessness = 0.75
+
+// Miscaption implements [task.Miscaptioner]: some captions are of careless writers, who
+// get each character of the word wrong with probability [carelessness], as many as make
+// the share of all characters that are wrong the rate; beyond that share all writers are
+// careless, and worse. The picture shows the right word, and the metadata have the
+// caption's. It panics if rate is not in [0, 1).
 func (wd *World) Miscaption(rate float64) task.Source {
 	if !(rate >= 0 && rate < 1) {
 		panic("glyphs: rate of typos must be in [0, 1)")
@@ -31,9 +38,13 @@ func (t typist) Example(key rng.Key, img task.Image) task.Prompt {
 	r := key.Rand()
 	reserved := t.world.set.reserved
 	word := randomWord(r, minLength+r.IntN(lengths), reserved)
-	written := mistype(word, t.rate, r)
-	for reserved[written] {
-		written = mistype(word, t.rate, r)
+	written := word
+	errors := max(carelessness, t.rate)
+	if r.Float64() < t.rate/errors {
+		written = mistype(word, errors, r)
+		for reserved[written] {
+			written = mistype(word, errors, r)
+		}
 	}
 	p := newPrompt(0, written, r)
 	t.world.draw(word, ground(p), r, img)
