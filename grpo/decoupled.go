@@ -1,6 +1,10 @@
 package grpo
 
-import "flowgrpo/reward"
+import (
+	"math"
+
+	"flowgrpo/reward"
+)
 
 // A Share is the weight of one part of the reward in [Decoupled] advantages.
 type Share struct {
@@ -11,10 +15,11 @@ type Share struct {
 // Decoupled returns advantages that are made for every part of the reward on its own and
 // then weighed:
 //
-//	Âᵢ = clamp(Σ over shares of Weight · (pᵢ - mean(p)) / (std(p) + 1e-4), ±limit)
+//	Âᵢ = clamp(Σ over shares of w · (pᵢ - mean(p)) / (std(p) + 1e-4), ±limit),   Σ|w| = 1
 //
 // so that a part counts by its weight and not by how widely it happens to be spread, as it
-// does in the advantages of a weighted sum. It is what GDPO does for several rewards.
+// does in the advantages of a weighted sum. Only the ratios of the weights matter. It is in
+// the manner of GDPO, where every reward has advantages of its own.
 // results are those of the groups, in order; a sample that is not valid, or lacks a part,
 // gets 0 for it. signal tells which groups have any. See [Advantages].
 func Decoupled(results []reward.Result, groups []Group, shares []Share, spread Spread, limit float64) (adv [][]float64, signal []bool) {
@@ -22,12 +27,16 @@ func Decoupled(results []reward.Result, groups []Group, shares []Share, spread S
 	for _, g := range groups {
 		adv = append(adv, make([]float64, len(g.Rewards)))
 	}
+	all := 0.0
+	for _, share := range shares {
+		all += math.Abs(share.Weight)
+	}
 	for _, share := range shares {
 		parts, some := Advantages(partOf(results, groups, share.Part), spread, 0)
 		for g := range groups {
 			signal[g] = signal[g] || some[g] && share.Weight != 0
 			for i, a := range parts[g] {
-				adv[g][i] += float64(share.Weight * a)
+				adv[g][i] += float64(share.Weight / all * a)
 			}
 		}
 	}
@@ -37,6 +46,20 @@ func Decoupled(results []reward.Result, groups []Group, shares []Share, spread S
 		}
 	}
 	return adv, signal
+}
+
+func checkShares(shares []Share) {
+	names, all := map[string]bool{}, 0.0
+	for _, s := range shares {
+		if s.Part == "" || names[s.Part] {
+			panic("grpo: shares need names, each its own")
+		}
+		names[s.Part] = true
+		all += math.Abs(s.Weight)
+	}
+	if len(shares) > 0 && !(all > 0 && all <= math.MaxFloat64) {
+		panic("grpo: the weights of shares must be finite and not all 0")
+	}
 }
 
 // partOf returns groups with one part of the results in the place of the total.

@@ -7,7 +7,7 @@ import (
 	"flowgrpo/reward"
 )
 
-// results returns samples with the parts "a" and "b" and their sum as the score.
+// twoParts returns samples with the parts "a" and "b" and their sum as the score.
 func twoParts(a, b []float64) []reward.Result {
 	var out []reward.Result
 	for i := range a {
@@ -48,7 +48,7 @@ func TestDecoupledIgnoresTheScaleOfAPart(t *testing.T) {
 		const eps = 1e-3 // spreadEps next to the standard deviations here
 		for g := range want {
 			for i := range want[g] {
-				if sum := partA[g][i] + 2*partB[g][i]; math.Abs(want[g][i]-sum) > eps {
+				if sum := partA[g][i]/3 + partB[g][i]*2/3; math.Abs(want[g][i]-sum) > eps {
 					t.Errorf("spread %d, group %d, sample %d: %g, want %g", spread, g, i, want[g][i], sum)
 				}
 				if math.Abs(got[g][i]-want[g][i]) > eps {
@@ -67,7 +67,7 @@ func TestDecoupledOnePart(t *testing.T) {
 	results[3].Err = &reward.Failure{Reason: reward.BadPrompt}
 	groups := groupsOf(results, 4)
 	want, _ := Advantages(groups, GroupStd, 1.2)
-	got, signal := Decoupled(results, groups, []Share{{"a", 1}, {"b", 1}, {"missing", 1}}, GroupStd, 1.2)
+	got, signal := Decoupled(results, groups, []Share{{"a", 2}, {"b", 0}, {"missing", 0}}, GroupStd, 1.2)
 	for g := range want {
 		for i := range want[g] {
 			if got[g][i] != want[g][i] {

@@ -57,6 +57,7 @@ func (level) Score(_ context.Context, batch []reward.Sample) ([]reward.Result, e
 		}
 		d := mean - float64(s.Prompt.ID)/2
 		results[i].Score = -d * d
+		results[i].Parts = map[string]float64{"level": -d * d, "mean": mean}
 	}
 	return results, nil
 }

@@ -30,7 +30,8 @@ type Trainer struct {
 
 // NewTrainer returns a trainer at iteration 0. It wraps the reward with
 // [reward.Checked]. It panics if a count is below 1, if Keep is neither 0 nor between 2
-// and GroupSize, or if there is a KL penalty or there are anchors and no reference.
+// and GroupSize, if there is a KL penalty or there are anchors and no reference, or if
+// shares have no name, the same name, or weights that are not finite or all 0.
 func NewTrainer(s Settings) *Trainer {
 	if min(s.Groups, s.GroupSize, s.Passes, s.MicroBatch, s.Workers) < 1 {
 		panic("grpo: Groups, GroupSize, Passes, MicroBatch and Workers must be at least 1")
@@ -41,6 +42,7 @@ func NewTrainer(s Settings) *Trainer {
 	if s.Loss.refers() && s.Reference.Base == nil {
 		panic("grpo: a KL penalty or anchors need a reference")
 	}
+	checkShares(s.Loss.Shares)
 	s.Reward = reward.Checked(s.Reward)
 	theta := s.Model.Theta()
 	tr := &Trainer{

@@ -23,7 +23,7 @@ import (
 // any GOMAXPROCS: metrics, weights and moving average.
 func TestTrainerIsInvariant(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
-	for name, build := range map[string]func() options{"full": fullRun, "lora": loraRun} {
+	for name, build := range map[string]func() options{"full": fullRun, "lora": loraRun, "branch": branchRun} {
 		t.Run(name, func(t *testing.T) {
 			var want outcome
 			for i, c := range []struct{ workers, batch, procs int }{
@@ -71,6 +71,15 @@ func loraRun() options {
 	return o
 }
 
+// branchRun follows the ODE from noise that a group shares up to a late window, and makes
+// advantages of each part of the reward.
+func branchRun() options {
+	o := fullRun()
+	o.loss.Shares = []Share{{"level", 2}, {"mean", -1}}
+	o.sampling.Window, o.sampling.SharedNoise = sde.Fixed{Steps: []int{2, 3}}, true
+	return o
+}
+
 type outcome struct {
 	stats            []Stats
 	weights, average []float32
@@ -100,7 +109,7 @@ func sameBits(a, b []float32) bool {
 // advantage; on the second the policy has moved.
 func TestFirstPassIsOnPolicy(t *testing.T) {
 	t.Parallel()
-	for name, o := range map[string]options{"full": fullRun(), "lora": loraRun()} {
+	for name, o := range map[string]options{"full": fullRun(), "lora": loraRun(), "branch": branchRun()} {
 		o.workers, o.batch = 1, 5
 		for _, s := range runTiny(t, newTrainer(o), 2).stats {
 			if len(s.Updates) != 2 || s.FirstPass != 0 {
@@ -296,12 +305,14 @@ func TestMisusePanics(t *testing.T) {
 	o.workers, o.batch = 1, 5
 	made := newTrainer(o).Settings
 	for name, misuse := range map[string]func(s Settings){
-		"no NewTrainer": func(s Settings) { _, _ = (&Trainer{Settings: s}).Iterate(t.Context()) },
-		"no passes":     func(s Settings) { s.Passes = 0; NewTrainer(s) },
-		"keeps more":    func(s Settings) { s.Keep = s.GroupSize + 1; NewTrainer(s) },
-		"keeps one":     func(s Settings) { s.Keep = 1; NewTrainer(s) },
-		"no reference":  func(s Settings) { s.Loss.KLCoef, s.Reference = 1, policy.Theta{}; NewTrainer(s) },
-		"loose anchors": func(s Settings) { s.Loss.AnchorCoef, s.Reference = 1, policy.Theta{}; NewTrainer(s) },
+		"no NewTrainer":     func(s Settings) { _, _ = (&Trainer{Settings: s}).Iterate(t.Context()) },
+		"no passes":         func(s Settings) { s.Passes = 0; NewTrainer(s) },
+		"keeps more":        func(s Settings) { s.Keep = s.GroupSize + 1; NewTrainer(s) },
+		"keeps one":         func(s Settings) { s.Keep = 1; NewTrainer(s) },
+		"no reference":      func(s Settings) { s.Loss.KLCoef, s.Reference = 1, policy.Theta{}; NewTrainer(s) },
+		"a nameless share":  func(s Settings) { s.Loss.Shares = []Share{{"", 1}}; NewTrainer(s) },
+		"weightless shares": func(s Settings) { s.Loss.Shares = []Share{{"a", 0}}; NewTrainer(s) },
+		"loose anchors":     func(s Settings) { s.Loss.AnchorCoef, s.Reference = 1, policy.Theta{}; NewTrainer(s) },
 	} {
 		func() {
 			defer func() {

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"slices"
 
 	"flowgrpo/policy"
 )
@@ -23,6 +24,9 @@ type field struct {
 
 func newField(d Device, dim int, requests []Request, together bool) *field {
 	f := &field{device: d, dim: dim, together: together, all: conditions(requests)}
+	if !together {
+		return f
+	}
 	first := map[uint32]int{}
 	for i, r := range requests {
 		at, ok := first[r.Prompt]
@@ -30,12 +34,18 @@ func newField(d Device, dim int, requests []Request, together bool) *field {
 			at = len(f.leaders)
 			first[r.Prompt] = at
 			f.leaders, f.cond = append(f.leaders, i), append(f.cond, r.Condition)
+		} else if !same(f.cond[at], r.Condition) {
+			panic("rollout: requests of one prompt that share their noise have different conditions")
 		}
 		f.leader = append(f.leader, at)
 	}
 	n := len(f.leaders) * dim
 	f.x, f.v = make([]float32, n), make([]float32, n)
 	return f
+}
+
+func same(a, b policy.Condition) bool {
+	return slices.Equal(a.Hidden, b.Hidden) && slices.Equal(a.Pooled, b.Pooled)
 }
 
 // velocity writes the velocities at the states x to dst.

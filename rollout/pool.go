@@ -19,7 +19,7 @@ type Device interface {
 
 // A Request asks for one picture.
 type Request struct {
-	Prompt    uint32 // addresses the noise
+	Prompt    uint32 // addresses the noise; requests of one prompt have one condition
 	Sample    uint32 // number within the prompt's group
 	Condition policy.Condition
 }

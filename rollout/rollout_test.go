@@ -76,11 +76,17 @@ func equalTrajectories(a, b Trajectory) bool {
 // and any order of the requests.
 func TestRolloutIsInvariant(t *testing.T) {
 	t.Parallel()
+	for name, how := range map[string]Process{"own noise": tinyProcess(), "shared noise, late window": lateProcess()} {
+		t.Run(name, func(t *testing.T) { checkInvariance(t, how) })
+	}
+}
+
+func checkInvariance(t *testing.T, how Process) {
 	m := tinyModel()
 	ask := requests(11)
 	sample := func(devices, batch int, ask []Request) ([]Trajectory, [][]float32) {
 		p := tinyPool(m, devices, batch)
-		trajectories, err := p.Sample(context.Background(), tinyProcess(), tinyNoise, ask)
+		trajectories, err := p.Sample(context.Background(), how, tinyNoise, ask)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -72,7 +72,8 @@ func (n Noise) step(r Request, i int) rng.Key {
 
 // Sample draws one trajectory per request, in order. It returns the first error of
 // a device, or the context's; trajectories are then incomplete. It panics if the
-// plan and the schedule differ in length.
+// plan and the schedule differ in length, or if requests of one prompt share their noise but
+// not their condition.
 func (p *Pool) Sample(ctx context.Context, how Process, noise Noise, requests []Request) ([]Trajectory, error) {
 	if len(how.Plan.Noisy) != how.Schedule.Steps() {
 		panic(fmt.Sprintf("rollout: plan of %d steps for a schedule of %d", len(how.Plan.Noisy), how.Schedule.Steps()))

@@ -72,11 +72,11 @@ type Source interface {
 // A Miscaptioner can describe its pictures wrongly on purpose.
 type Miscaptioner interface {
 	// Miscaption returns the source whose captions are wrong in that share of the
-	// facts that a reward looks at, in [0, 1), evenly or more in some captions than in
-	// others. The pictures need not be
-	// of the law of Example's: two objects that differ there may be alike here. A model
-	// that learns from it draws well but obeys a caption only as far as captions could be
-	// trusted, like one that learned from the captions of the web.
+	// facts that a reward looks at, in [0, 1), evenly or more in some captions than
+	// in others. The pictures need not be of the law of Example's: two objects that
+	// differ there may be alike here. A model that learns from it draws well but
+	// obeys a caption only as far as captions could be trusted, like one that
+	// learned from the captions of the web.
 	Miscaption(rate float64) Source
 }
 

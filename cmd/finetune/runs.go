@@ -51,11 +51,19 @@ func newRunsList() *cobra.Command {
 				reward, judge = change(r.Base.Reward, r.Tuned.Reward), change(r.Base.Judge, r.Tuned.Judge)
 				warnings = fmt.Sprint(len(r.Warnings))
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%d of %d\t%s\t%s\t%s\n", s.Dir, s.Info.Task, s.Info.State, s.Done, s.Info.Iterations, reward, judge, warnings)
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Dir, s.Info.Task, s.Info.State, progressOf(s), reward, judge, warnings)
 		}
 		return t.Flush()
 	}
 	return c
+}
+
+// progressOf says how far a run has come.
+func progressOf(s run.Summary) string {
+	if s.Done < 0 {
+		return fmt.Sprintf("? of %d", s.Info.Iterations)
+	}
+	return fmt.Sprintf("%d of %d", s.Done, s.Info.Iterations)
 }
 
 func change(from, to eval.Number) string {
@@ -94,7 +102,7 @@ func printRun(w io.Writer, s run.Summary) error {
 	row("run", "%s", s.Dir)
 	row("task", "%s", i.Task)
 	row("state", "%s", i.State)
-	row("iterations", "%d of %d, best at %d", s.Done, i.Iterations, i.BestIteration)
+	row("iterations", "%s, best at %d", progressOf(s), i.BestIteration)
 	row("seed", "%d", i.Seed)
 	row("version", "%s, revision %s", i.Version, i.Revision)
 	row("started", "%s", i.Started.Local().Format("2006-01-02 15:04:05"))

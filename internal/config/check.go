@@ -127,8 +127,21 @@ func (k *checker) grpo(c *Config) {
 	k.require(g.Keep != 1, "grpo.keep", "grpo.keep must be 0 (all) or at least 2 (the best and the worst), found 1")
 	k.require(g.Keep <= c.Rollout.GroupSize, "grpo.keep|rollout.group_size",
 		"grpo.keep must be <= rollout.group_size = %d, found %d", c.Rollout.GroupSize, g.Keep)
+	k.require(g.Advantage == "sum" || weighed(c.Reward) >= 2, "grpo.advantage",
+		`grpo.advantage = "each" needs at least 2 rewards with a weight, found %d`, weighed(c.Reward))
 	k.require(g.KL != "flow-grpo" || c.Rollout.Dynamics == "flow-sde", "grpo.kl",
 		`grpo.kl = "flow-grpo" is defined for rollout.dynamics = "flow-sde" only, found %q`, c.Rollout.Dynamics)
+}
+
+// weighed returns the number of rewards that are trained on.
+func weighed(rewards map[string]Reward) int {
+	n := 0
+	for _, r := range rewards {
+		if r.Weight != 0 {
+			n++
+		}
+	}
+	return n
 }
 
 func (k *checker) rewards(rewards map[string]Reward) {

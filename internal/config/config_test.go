@@ -57,6 +57,7 @@ func TestBad(t *testing.T) {
 		{"unknown word, nothing near", "[rollout]\ndynamics = \"ddim\"", `r.toml:2:12: rollout.dynamics must be "precise", "flow-sde", "cps" or "dance-sde", found "ddim"`},
 		{"two words", "[optimizer]\nschedule = \"\"", `r.toml:2:12: optimizer.schedule must be "constant", "cosine" or "linear", found ""`},
 		{"cps noise", "[rollout]\ndynamics = \"cps\"\nnoise_level = 1.2", `r.toml:3:15: rollout.noise_level must be <= 1 for dynamics = "cps" (the share of new noise is sin(η·π/2)), found 1.2`},
+		{"one reward on its own", "[reward.text]\nkind = \"text\"\n[grpo]\nadvantage = \"each\"", `r.toml:4:13: grpo.advantage = "each" needs at least 2 rewards with a weight, found 1`},
 		{"window without size", "[rollout]\nwindow = \"random\"", `r.toml:2:10: rollout.window_size must be between 1 and 9 (steps - 1: the last step is never trained) for window = "random", found 0`},
 		{"window too large", "[rollout]\nsteps = 4\nwindow = \"subset\"\nwindow_size = 4", `r.toml:4:15: rollout.window_size must be between 1 and 3 (steps - 1: the last step is never trained) for window = "subset", found 4`},
 		{"window size without window", "[rollout]\nwindow_size = 4", `r.toml:2:15: rollout.window_size has no effect: rollout.window = "all" does not use it; remove it`},

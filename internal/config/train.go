@@ -50,7 +50,8 @@ type Rollout struct {
 	// Samples per prompt, which are compared with each other.
 	GroupSize int `toml:"group_size" in:"[2,1e5]" why:"a group of 1 has no variance"`
 	// Start all samples of a group from the same noise, so that they differ only by
-	// the noise of the steps.
+	// the noise of the steps. What comes before the first noisy step is computed once for
+	// the samples of a group that are in one rollout.batch.
 	SharedNoise bool `toml:"shared_noise"`
 	// Goroutines that sample and differentiate. 0 means one per CPU. Results do not
 	// depend on it.
@@ -87,7 +88,8 @@ type GRPO struct {
 	// pulls what a window does not train towards the base. 0 means nothing does.
 	AnchorCoef float64 `toml:"anchor_coef" in:"[0,1e6]"`
 	// Make advantages from the weighted sum of the rewards ("sum"), or from each reward on its
-	// own and weigh these ("each", as GDPO does; offset and scale then play no part).
+	// own and weigh these ("each", in the manner of GDPO; offset and scale then play no part
+	// in advantages, and only the ratios of the weights do).
 	Advantage string `toml:"advantage" oneof:"sum each"`
 	// Divide advantages by the spread of each "group", or of the whole batch ("global").
 	AdvantageStd string `toml:"advantage_std" oneof:"group global"`

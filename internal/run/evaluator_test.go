@@ -3,6 +3,7 @@ package run
 import (
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -252,7 +253,15 @@ func TestListRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for name, lines := range map[string]string{"a": "{\"iteration\":1}\n{\"iteration\":2}\n{\"iter", "b": "{\"iteration\":1}\nbroken\n"} {
+		if err := os.WriteFile(filepath.Join(parent, name, metricsFile), []byte(lines), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	runs, err := List(parent)
+	if len(runs) == 2 && (runs[0].Done != 2 || runs[1].Done != -1) {
+		t.Errorf("%d and %d iterations are done, want 2 and -1, not known", runs[0].Done, runs[1].Done)
+	}
 	if err != nil || len(runs) != 2 || runs[0].Info.State != done || runs[1].Info.State != "interrupted" {
 		t.Errorf("runs: %+v, %v", runs, err)
 	}

@@ -2,7 +2,6 @@ package run
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,7 +14,7 @@ import (
 type Summary struct {
 	Dir    string       `json:"dir"`
 	Info   eval.RunInfo `json:"run"`
-	Done   int          `json:"done"`             // iterations, or steps of a pretraining
+	Done   int          `json:"done"`             // iterations, or steps of a pretraining; -1: not known
 	Result *eval.Result `json:"result,omitempty"` // nil until the run is done
 }
 
@@ -56,10 +55,7 @@ func Show(dir string) (Summary, error) {
 	if s.Info.State == running && !alive(s.Info.PID) {
 		s.Info.State = "interrupted"
 	}
-	var err error
-	if s.Done, err = iterationsDone(dir); err != nil {
-		return s, err
-	}
+	s.Done = iterationsDone(dir)
 	var result eval.Result
 	switch err := readJSON(filepath.Join(dir, "result.json"), &result); {
 	case err == nil:
@@ -70,25 +66,26 @@ func Show(dir string) (Summary, error) {
 	return s, nil
 }
 
-// iterationsDone returns the last iteration in the metrics of the run in dir.
-func iterationsDone(dir string) (int, error) {
-	name := filepath.Join(dir, metricsFile)
-	f, err := os.Open(name)
+// iterationsDone returns the last iteration in the metrics of the run in dir, 0 if there
+// are none, -1 if they cannot be read: a list of runs shows the others all the same.
+func iterationsDone(dir string) int {
+	f, err := os.Open(filepath.Join(dir, metricsFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+		return 0
 	}
 	if err != nil {
-		return 0, err
+		return -1
 	}
 	defer f.Close() // read only
 	all, err := eval.ReadMetrics(f)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", name, err)
+		return -1
 	}
-	if len(all) == 0 {
-		return 0, nil
+	done := 0
+	for _, m := range all {
+		done = max(done, int(m[eval.KeyIteration]))
 	}
-	return int(all[len(all)-1][eval.KeyIteration]), nil
+	return done
 }
 
 // alive reports whether a process with that number exists, as far as the system

@@ -10,6 +10,29 @@ import (
 	"flowgrpo/sde"
 )
 
+// Every reward with a weight has a share, and no other.
+func TestShares(t *testing.T) {
+	var terms []reward.Term
+	for name, weight := range map[string]float64{"a": 1, "b": 0, "c": -2} {
+		r, err := reward.New("brightness", name, nil, reward.Deps{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		terms = append(terms, reward.Term{Reward: r, Weight: weight})
+	}
+	total, err := reward.NewWeighted("total", terms...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, s := range shares("each", total) {
+		got[s.Part] = s.Weight
+	}
+	if len(got) != 2 || got["a"] != 1 || got["c"] != -2 || shares("sum", total) != nil {
+		t.Errorf("shares are %v, want those of a and c; for a sum %v, want none", got, shares("sum", total))
+	}
+}
+
 // TestEveryWordIsWired gives every word that a recipe may use to the function that
 // turns it into a type, which panics for a word that it does not know.
 func TestEveryWordIsWired(t *testing.T) {

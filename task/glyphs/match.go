@@ -3,8 +3,8 @@ package glyphs
 // How well a bitmap must fit to count as a character.
 const (
 	// minFit is the least correlation of bitmap and picture within the ink box
-	// and one pixel around it. Lower, and the reader sees more characters in spots than
-	// the judge (TestReadSpots).
+	// and one pixel around it. Lower, and the reader sees many more characters in spots
+	// than the judge (TestReadSpots).
 	minFit = 0.65
 	// minGain and maxGain bound the strength of a character's ink relative to
 	// the ink of the whole picture.
@@ -91,7 +91,7 @@ func (t *template) correlate(cover []float32) [lanes]float32 {
 }
 
 // fit returns the energy that t explains with its ink box at (x, y), and whether it
-// fits there, given dot = Σ c·m: Σ c² - Σ (c - m)² = 2·dot - Σm². It may be negative.
+// fits there, given dot = Σ c·m: Σ c² - Σ (c - m)² = 2·dot - Σm².
 // The picture's ink is level 1, so that no gain is fitted: a faint stroke is evidence
 // against a character that has it.
 func (t *template) fit(dot float32, s *readScratch, x, y int) (float32, bool) {

@@ -39,11 +39,11 @@ func (t typist) Example(key rng.Key, img task.Image) task.Prompt {
 	reserved := t.world.set.reserved
 	word := randomWord(r, minLength+r.IntN(lengths), reserved)
 	written := word
-	errors := max(carelessness, t.rate)
-	if r.Float64() < t.rate/errors {
-		written = mistype(word, errors, r)
+	slips := max(carelessness, t.rate)
+	if r.Float64() < t.rate/slips {
+		written = mistype(word, slips, r)
 		for reserved[written] {
-			written = mistype(word, errors, r)
+			written = mistype(word, slips, r)
 		}
 	}
 	p := newPrompt(0, written, r)
