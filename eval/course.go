@@ -56,7 +56,7 @@ func ReadCourse(fsys fs.FS) (Course, error) {
 	if err != nil {
 		return Course{}, err
 	}
-	c := Course{Run: r.Run, Iterations: trained(r), Points: points}
+	c := Course{Run: r.Run, Iterations: Iterations(r.Metrics), Points: points}
 	for _, m := range r.Metrics {
 		for _, key := range []string{KeyTimeRollout, KeyTimeReward, KeyTimeUpdate} {
 			c.Seconds += float64(m[key])

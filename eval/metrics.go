@@ -126,6 +126,15 @@ func ReadMetrics(r io.Reader) ([]Metrics, error) {
 	}
 }
 
+// Iterations returns the last iteration that has metrics, 0 if there is none.
+func Iterations(all []Metrics) int {
+	n := 0
+	for _, m := range all {
+		n = max(n, int(m[KeyIteration]))
+	}
+	return n
+}
+
 // dropRepeated keeps the last line of every iteration, in order of iteration.
 func dropRepeated(all []Metrics) []Metrics {
 	byIteration := func(a, b Metrics) int { return cmp.Compare(a[KeyIteration], b[KeyIteration]) }

@@ -106,7 +106,7 @@ func lead(r Report) string {
 }
 
 func facts(r Report) []fact {
-	f := []fact{{"Iterations", fmt.Sprint(trained(r))}}
+	f := []fact{{"Iterations", fmt.Sprint(Iterations(r.Metrics))}}
 	add := func(name, value string, known bool) {
 		if known {
 			f = append(f, fact{name, value})
@@ -125,15 +125,6 @@ func facts(r Report) []fact {
 	add("Seed", fmt.Sprint(r.Run.Seed), true)
 	add("Started", r.Run.Started.UTC().Format("2 Jan 2006, 15:04 UTC"), !r.Run.Started.IsZero())
 	return f
-}
-
-// trained is the number of iterations done.
-func trained(r Report) int {
-	n := 0
-	for _, m := range r.Metrics {
-		n = max(n, int(m[KeyIteration]))
-	}
-	return n
 }
 
 func environment(run RunInfo) []fact {

@@ -225,6 +225,7 @@ func (tr *Trainer) group(results []reward.Result) []Group {
 	return groups
 }
 
+// advantages returns those of the score, or of its parts where the loss has shares.
 func (tr *Trainer) advantages(results []reward.Result, groups []Group) ([][]float64, []bool) {
 	if len(tr.Loss.Shares) > 0 {
 		return Decoupled(results, groups, tr.Loss.Shares, tr.Loss.Spread, tr.Loss.AdvantageLimit)

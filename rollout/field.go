@@ -7,26 +7,19 @@ import (
 	"flowgrpo/policy"
 )
 
-// A field is the velocity field of a chunk of requests. Samples that begin at one noise
-// are in one state until the first noisy step, so that until then one evaluation per
-// prompt serves them all (the ODE prefix of Flow-GRPO-Fast). A device's velocities do not
-// depend on the batch: the results are the bits of evaluating every sample.
+// A field is the velocity field of a chunk of requests.
 type field struct {
-	device   Device
-	dim      int
-	together bool // the samples of a prompt are in one state
-	all      []policy.Condition
-	leader   []int              // of each request, the position of its prompt in leaders
-	leaders  []int              // the first request of each prompt
-	cond     []policy.Condition // theirs
-	x, v     []float32          // theirs, scratch
+	device  Device
+	dim     int
+	all     []policy.Condition // of every request
+	leader  []int              // of each request, the position of its prompt in leaders
+	leaders []int              // the first request of each prompt
+	cond    []policy.Condition // theirs
+	x, v    []float32          // theirs, [prompts, dim]; scratch
 }
 
-func newField(d Device, dim int, requests []Request, together bool) *field {
-	f := &field{device: d, dim: dim, together: together, all: conditions(requests)}
-	if !together {
-		return f
-	}
+func newField(d Device, dim int, requests []Request) *field {
+	f := &field{device: d, dim: dim, all: conditions(requests)}
 	first := map[uint32]int{}
 	for i, r := range requests {
 		at, ok := first[r.Prompt]
@@ -34,8 +27,6 @@ func newField(d Device, dim int, requests []Request, together bool) *field {
 			at = len(f.leaders)
 			first[r.Prompt] = at
 			f.leaders, f.cond = append(f.leaders, i), append(f.cond, r.Condition)
-		} else if !same(f.cond[at], r.Condition) {
-			panic("rollout: requests of one prompt that share their noise have different conditions")
 		}
 		f.leader = append(f.leader, at)
 	}
@@ -44,15 +35,15 @@ func newField(d Device, dim int, requests []Request, together bool) *field {
 	return f
 }
 
-func same(a, b policy.Condition) bool {
-	return slices.Equal(a.Hidden, b.Hidden) && slices.Equal(a.Pooled, b.Pooled)
+// velocity writes the velocities [requests, dim] at the states x to dst.
+func (f *field) velocity(ctx context.Context, dst, x []float32, t float64) error {
+	return f.device.Velocity(ctx, dst, x, t, f.all)
 }
 
-// velocity writes the velocities at the states x to dst.
-func (f *field) velocity(ctx context.Context, dst, x []float32, t float64) error {
-	if !f.together {
-		return f.device.Velocity(ctx, dst, x, t, f.all)
-	}
+// sharedVelocity is velocity where the samples of a prompt are in one state: one
+// evaluation per prompt serves them all (the ODE prefix of Flow-GRPO-Fast). A device's
+// velocities do not depend on the batch, so these are the bits of velocity.
+func (f *field) sharedVelocity(ctx context.Context, dst, x []float32, t float64) error {
 	row := func(x []float32, i int) []float32 { return x[i*f.dim : (i+1)*f.dim] }
 	for j, i := range f.leaders {
 		copy(row(f.x, j), row(x, i))
@@ -64,4 +55,17 @@ func (f *field) velocity(ctx context.Context, dst, x []float32, t float64) error
 		copy(row(dst, i), row(f.v, j))
 	}
 	return nil
+}
+
+// checkConditions panics if two requests of one prompt have different conditions.
+func checkConditions(requests []Request) {
+	first := map[uint32]policy.Condition{}
+	for _, r := range requests {
+		c, ok := first[r.Prompt]
+		if !ok {
+			first[r.Prompt] = r.Condition
+		} else if !slices.Equal(c.Hidden, r.Condition.Hidden) || !slices.Equal(c.Pooled, r.Condition.Pooled) {
+			panic("rollout: requests of one prompt that share their noise have different conditions")
+		}
+	}
 }

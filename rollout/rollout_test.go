@@ -227,6 +227,20 @@ func TestSharedPrefixIsEvaluatedOnce(t *testing.T) {
 	}
 }
 
+// Samples of one prompt that share their noise cannot have two conditions.
+func TestSharedNoiseNeedsOneCondition(t *testing.T) {
+	t.Parallel()
+	ask := requests(8)
+	ask[7].Condition = condition(9)
+	defer func() {
+		if text, _ := recover().(string); !strings.HasPrefix(text, "rollout: ") {
+			t.Errorf("panic %q, want one of this package", text)
+		}
+	}()
+	_, err := tinyPool(tinyModel(), 1, 1).Sample(context.Background(), lateProcess(), tinyNoise, ask)
+	t.Errorf("no panic, %v", err)
+}
+
 // Noise has an address: another seed, iteration or purpose is other noise.
 func TestNoiseAddresses(t *testing.T) {
 	t.Parallel()

@@ -36,6 +36,19 @@ func (p Process) Transitions() []sde.Transition {
 	return all
 }
 
+// prefix returns the number of first steps at whose beginning all samples of a prompt
+// are in one state: up to the first noisy step, and that one.
+func (p Process) prefix() int {
+	if !p.SharedNoise {
+		return 0
+	}
+	quiet := 0
+	for quiet < len(p.Plan.Noisy) && !p.Plan.Noisy[quiet] {
+		quiet++
+	}
+	return quiet + 1
+}
+
 // A Trajectory is the way of one sample from noise to picture.
 type Trajectory struct {
 	Request Request
@@ -78,6 +91,9 @@ func (p *Pool) Sample(ctx context.Context, how Process, noise Noise, requests []
 	if len(how.Plan.Noisy) != how.Schedule.Steps() {
 		panic(fmt.Sprintf("rollout: plan of %d steps for a schedule of %d", len(how.Plan.Noisy), how.Schedule.Steps()))
 	}
+	if how.SharedNoise {
+		checkConditions(requests)
+	}
 	out := make([]Trajectory, len(requests))
 	err := p.Each(ctx, len(requests), func(ctx context.Context, d Device, lo, hi int) error {
 		return p.sampleChunk(ctx, d, how, noise, requests[lo:hi], out[lo:hi])
@@ -97,14 +113,17 @@ func (p *Pool) sampleChunk(ctx context.Context, d Device, how Process, noise Noi
 		noise.initial(r, how.SharedNoise).Normals(row(states[0], i))
 		out[i] = Trajectory{Request: r, Logp: make([]float64, steps), Velocities: make([][]float32, steps)}
 	}
-	field := newField(d, dim, requests, how.SharedNoise)
+	field, prefix := newField(d, dim, requests), how.prefix()
 	for k := range steps {
 		t, _ := how.Schedule.Step(k)
-		if err := field.velocity(ctx, v, states[k], t); err != nil {
+		velocity := field.velocity
+		if k < prefix {
+			velocity = field.sharedVelocity
+		}
+		if err := velocity(ctx, v, states[k], t); err != nil {
 			return err
 		}
 		tr := how.Transition(k)
-		field.together = field.together && tr.Std == 0
 		for i, r := range requests {
 			x, next := row(states[k], i), row(states[k+1], i)
 			if tr.Std > 0 {

@@ -60,10 +60,10 @@ func newRunsList() *cobra.Command {
 
 // progressOf says how far a run has come.
 func progressOf(s run.Summary) string {
-	if s.Done < 0 {
+	if !s.Done.Known() {
 		return fmt.Sprintf("? of %d", s.Info.Iterations)
 	}
-	return fmt.Sprintf("%d of %d", s.Done, s.Info.Iterations)
+	return fmt.Sprintf("%.0f of %d", float64(s.Done), s.Info.Iterations)
 }
 
 func change(from, to eval.Number) string {

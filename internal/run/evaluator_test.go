@@ -259,8 +259,8 @@ func TestListRuns(t *testing.T) {
 		}
 	}
 	runs, err := List(parent)
-	if len(runs) == 2 && (runs[0].Done != 2 || runs[1].Done != -1) {
-		t.Errorf("%d and %d iterations are done, want 2 and -1, not known", runs[0].Done, runs[1].Done)
+	if len(runs) == 2 && (runs[0].Done != 2 || runs[1].Done.Known()) {
+		t.Errorf("%g and %g iterations are done, want 2 and not known", runs[0].Done, runs[1].Done)
 	}
 	if err != nil || len(runs) != 2 || runs[0].Info.State != done || runs[1].Info.State != "interrupted" {
 		t.Errorf("runs: %+v, %v", runs, err)

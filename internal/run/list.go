@@ -14,7 +14,7 @@ import (
 type Summary struct {
 	Dir    string       `json:"dir"`
 	Info   eval.RunInfo `json:"run"`
-	Done   int          `json:"done"`             // iterations, or steps of a pretraining; -1: not known
+	Done   eval.Number  `json:"done"`             // iterations, or steps of a pretraining; NaN: not known
 	Result *eval.Result `json:"result,omitempty"` // nil until the run is done
 }
 
@@ -66,26 +66,22 @@ func Show(dir string) (Summary, error) {
 	return s, nil
 }
 
-// iterationsDone returns the last iteration in the metrics of the run in dir, 0 if there
-// are none, -1 if they cannot be read: a list of runs shows the others all the same.
-func iterationsDone(dir string) int {
+// iterationsDone returns the last iteration in the metrics of the run in dir. Metrics
+// that cannot be read are no error: a list of runs shows the others all the same.
+func iterationsDone(dir string) eval.Number {
 	f, err := os.Open(filepath.Join(dir, metricsFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0
 	}
 	if err != nil {
-		return -1
+		return eval.NaN()
 	}
 	defer f.Close() // read only
 	all, err := eval.ReadMetrics(f)
 	if err != nil {
-		return -1
+		return eval.NaN()
 	}
-	done := 0
-	for _, m := range all {
-		done = max(done, int(m[eval.KeyIteration]))
-	}
-	return done
+	return eval.Number(eval.Iterations(all))
 }
 
 // alive reports whether a process with that number exists, as far as the system
