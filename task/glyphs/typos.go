@@ -16,9 +16,8 @@ type typist struct {
 
 var _ task.Miscaptioner = (*World)(nil)
 
-// carelessness is the share of wrong characters in the captions of a careless writer.
-// Errors in real captions are not spread evenly either: most captions are right, some
-// are mostly wrong.
+// carelessness is the share of wrong characters in the captions of a careless writer. It
+// is high, so that a caption is either right or says little about its picture.
 const carelessness = 0.75
 
 // Miscaption implements [task.Miscaptioner]: some captions are of careless writers, who
