@@ -13,23 +13,30 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"flowgrpo/internal/kernel"
 	"flowgrpo/policy"
 	"flowgrpo/reward"
 	"flowgrpo/rollout"
 	"flowgrpo/sde"
 )
 
-// A run is the same, bit for bit, for any number of workers, any rollout batch and
-// any GOMAXPROCS: metrics, weights and moving average.
+// A run is the same, bit for bit, for any number of workers, any rollout batch, any
+// GOMAXPROCS and any instruction set of the machine: metrics, weights and moving average.
 func TestTrainerIsInvariant(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	defer kernel.SetLevel(kernel.Current())
+	best := kernel.Current()
 	for name, build := range map[string]func() options{"full": fullRun, "lora": loraRun, "branch": branchRun} {
 		t.Run(name, func(t *testing.T) {
 			var want outcome
-			for i, c := range []struct{ workers, batch, procs int }{
-				{1, 1, 1}, {2, 7, 2}, {3, 64, 1}, {8, 1, 2},
+			for i, c := range []struct {
+				workers, batch, procs int
+				level                 kernel.Level
+			}{
+				{1, 1, 1, best}, {2, 7, 2, best}, {3, 64, 1, kernel.AVX2}, {8, 1, 2, kernel.Portable},
 			} {
 				runtime.GOMAXPROCS(c.procs)
+				kernel.SetLevel(c.level)
 				o := build()
 				o.workers, o.batch = c.workers, c.batch
 				got := runTiny(t, newTrainer(o), 2)
@@ -38,10 +45,10 @@ func TestTrainerIsInvariant(t *testing.T) {
 					continue
 				}
 				if d := cmp.Diff(want.stats, got.stats, cmpopts.EquateErrors()); d != "" {
-					t.Errorf("workers %d, batch %d: metrics differ:\n%s", c.workers, c.batch, d)
+					t.Errorf("workers %d, batch %d, %v: metrics differ:\n%s", c.workers, c.batch, kernel.Current(), d)
 				}
 				if !sameBits(got.weights, want.weights) || !sameBits(got.average, want.average) {
-					t.Errorf("workers %d, batch %d: weights differ", c.workers, c.batch)
+					t.Errorf("workers %d, batch %d, %v: weights differ", c.workers, c.batch, kernel.Current())
 				}
 			}
 		})

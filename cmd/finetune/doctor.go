@@ -27,7 +27,11 @@ func newDoctor([]string) *cobra.Command {
 		Use:   "doctor",
 		Short: "Check that this machine and this program can do their work",
 		Long: `Check the processor, the folder, the recipes and the embedded models, with a word on
-what to do where something is wrong. It writes nothing but a file that it removes.`,
+what to do where something is wrong. It writes nothing but a file that it removes.
+
+The environment variable FLOWGRPO_KERNELS, avx512, avx2 or portable, makes any command use
+an instruction set below the best one of the processor. Results are the same, bit for bit;
+it is there to prove that, and to see what the instructions are worth.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			bad := 0
@@ -67,8 +71,11 @@ func checks() []check {
 
 func processor() (string, error) {
 	text := fmt.Sprintf("%d CPUs, %s, %s/%s", runtime.NumCPU(), kernel.Current(), runtime.GOOS, runtime.GOARCH)
+	if chosen := os.Getenv(kernelsVariable); chosen != "" {
+		text += fmt.Sprintf(", as %s=%s asks for", kernelsVariable, chosen)
+	}
 	if kernel.Current() == kernel.Portable {
-		text += "; no vector instructions that this program knows, expect a tenth of the speed"
+		text += "; without vector instructions, expect a tenth of the speed"
 	}
 	return text, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowgrpo/internal/config"
+	"flowgrpo/internal/kernel"
 	"flowgrpo/internal/run"
 )
 
@@ -126,6 +127,7 @@ all steps and an independent judge.`,
 		SuggestionsMinimumDistance: 2,
 		SilenceUsage:               true,
 		Args:                       cobra.ArbitraryArgs,
+		PersistentPreRunE:          chooseKernels,
 		RunE:                       helpOnly,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
@@ -138,6 +140,23 @@ all steps and an independent judge.`,
 	}
 	mustKnowArgs(root)
 	return root
+}
+
+// kernelsVariable names the instruction set that the kernels use; without it they use the
+// best that the machine has. Results are the same.
+const kernelsVariable = "FLOWGRPO_KERNELS"
+
+func chooseKernels(*cobra.Command, []string) error {
+	word := os.Getenv(kernelsVariable)
+	if word == "" {
+		return nil
+	}
+	level, err := kernel.ParseLevel(word)
+	if err != nil {
+		return usage("environment variable %s: %w", kernelsVariable, err)
+	}
+	kernel.SetLevel(level)
+	return nil
 }
 
 // helpOnly is the RunE of commands that only have subcommands.

@@ -1,5 +1,11 @@
 package kernel
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
 // Level is an instruction set that the kernels can use.
 type Level int
 
@@ -13,6 +19,22 @@ const (
 // String returns the name of the level.
 func (l Level) String() string {
 	return [...]string{"portable", "AVX2", "AVX-512"}[l]
+}
+
+// levelWords are what users call the levels.
+var levelWords = []string{"portable", "avx2", "avx512"}
+
+// ParseLevel returns the level that users call word. A level that this machine does not
+// have is an error, too.
+func ParseLevel(word string) (Level, error) {
+	l := Level(slices.Index(levelWords, word))
+	switch {
+	case l < 0:
+		return 0, fmt.Errorf("unknown instruction set %q, want one of %s", word, strings.Join(levelWords, ", "))
+	case l > supported:
+		return 0, fmt.Errorf("this processor has no %v, only %v", l, supported)
+	}
+	return l, nil
 }
 
 // level is the one in use.
