@@ -14,11 +14,16 @@ import (
 	"flowgrpo/internal/run"
 )
 
+// evalFlags are the flags of `finetune eval`.
+type evalFlags struct {
+	recipe recipeFlags
+	output outputFlags
+	name   string // of the recipe, for a model
+	step   int
+}
+
 func newEval([]string) *cobra.Command {
-	var recipe recipeFlags
-	var output outputFlags
-	var name string
-	var step int
+	var f evalFlags
 	c := &cobra.Command{
 		Use:   "eval RUN|MODEL",
 		Short: "Measure a model with the full protocol",
@@ -33,34 +38,37 @@ is a model folder or the name of an embedded model, judged as --recipe says.`,
   finetune eval glyphs --set eval.final_prompts=32
   finetune eval my-model --recipe shapes`,
 		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
-	recipe.add(c)
-	output.addProgress(c)
-	c.Flags().StringVar(&name, "recipe", "", "recipe with task, rewards and protocol for a MODEL (default its own name, or "+defaultRecipe+")")
-	c.Flags().IntVar(&step, "step", -1, "checkpoint of a RUN: 0 is the base, -1 the latest")
-	c.RunE = func(cmd *cobra.Command, positional []string) error {
-		progress, err := newProgress(output.progress, cmd.ErrOrStderr())
-		if err != nil {
-			return err
-		}
-		if cmd.Flags().Changed("step") && !isFineTuning(positional[0]) {
-			return usage("--step is for runs; %s is not a fine-tuning run", positional[0])
-		}
-		target, err := openForEval(positional[0], name, step, recipe.sets)
-		if err != nil {
-			return err
-		}
-		e, err := target.Evaluate(stopOf(cmd.Context()), progress)
-		progress.Close()
-		if err != nil {
-			return err
-		}
-		if output.json {
-			return printJSON(cmd.OutOrStdout(), e)
-		}
-		return printEvaluation(cmd.OutOrStdout(), e)
-	}
+	f.recipe.add(c)
+	f.output.addProgress(c)
+	c.Flags().StringVar(&f.name, "recipe", "", "recipe with task, rewards and protocol for a MODEL (default its own name, or "+defaultRecipe+")")
+	c.Flags().IntVar(&f.step, "step", -1, "checkpoint of a RUN: 0 is the base, -1 the latest")
 	return c
+}
+
+// run measures the run or model at path and prints what it found.
+func (f *evalFlags) run(cmd *cobra.Command, path string) error {
+	progress, err := newProgress(f.output.progress, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	if cmd.Flags().Changed("step") && !isFineTuning(path) {
+		return usage("--step is for runs; %s is not a fine-tuning run", path)
+	}
+	target, err := openForEval(path, f.name, f.step, f.recipe.sets)
+	if err != nil {
+		return err
+	}
+	e, err := target.Evaluate(stopOf(cmd.Context()), progress)
+	progress.Close()
+	if err != nil {
+		return err
+	}
+	if f.output.json {
+		return printJSON(cmd.OutOrStdout(), e)
+	}
+	return printEvaluation(cmd.OutOrStdout(), e)
 }
 
 // isFineTuning reports whether path is the folder of a fine-tuning run.

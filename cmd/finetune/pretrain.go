@@ -11,10 +11,15 @@ import (
 	"flowgrpo/internal/run"
 )
 
-func newPretrain(args []string) *cobra.Command {
-	var recipe recipeFlags
-	var output outputFlags
-	var half bool
+// pretrainFlags are the flags of `finetune pretrain`.
+type pretrainFlags struct {
+	recipe recipeFlags
+	output outputFlags
+	half   bool
+}
+
+func newPretrain(line []string) *cobra.Command {
+	var f pretrainFlags
 	c := &cobra.Command{
 		Use:   "pretrain RECIPE",
 		Short: "Make a base model by flow matching",
@@ -28,47 +33,60 @@ Ctrl-C saves the model as it is.`,
   finetune pretrain pretrain-shapes --set pretrain.steps=500 --out runs/try
   finetune draw pictures && finetune pretrain your-own-pretrain`,
 		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := f.run(cmd, args, line)
+			if dir == "" {
+				return err
+			}
+			return errors.Join(err, f.tell(cmd, filepath.Join(dir, "model")))
+		},
 	}
-	recipe.add(c)
-	output.add(c, "run folder, new or empty (default runs/NAME-DATE-TIME)")
-	c.Flags().BoolVar(&half, "half", false, "store the weights in half precision")
-	c.RunE = func(cmd *cobra.Command, positional []string) error {
-		text, cfg, err := recipe.load(positional)
-		if err != nil {
-			return err
-		}
-		progress, err := newProgress(output.progress, cmd.ErrOrStderr())
-		if err != nil {
-			return err
-		}
-		if err := run.CheckFresh(output.out); err != nil {
-			return err
-		}
-		session, err := run.OpenPretraining(cfg)
-		if err != nil {
-			return err
-		}
-		dir, err := output.folder(cfg.Name)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "run folder: %s\n", dir)
-		err = run.Pretrain(cmd.Context(), session, run.Options{
-			Dir: dir, Recipe: text.Text, Command: args, Progress: progress, Stop: stopOf(cmd.Context()),
-		}, half)
-		progress.Close()
-		if err != nil && !errors.Is(err, run.ErrStopped) {
-			return err
-		}
-		model := filepath.Join(dir, "model")
-		fmt.Fprintf(cmd.ErrOrStderr(), "model: %s\n", model)
-		if output.json {
-			return errors.Join(err, printJSON(cmd.OutOrStdout(), map[string]string{"model": model}))
-		}
-		fmt.Fprintln(cmd.OutOrStdout(), model)
-		return err
-	}
+	f.recipe.add(c)
+	f.output.add(c, "run folder, new or empty (default runs/NAME-DATE-TIME)")
+	c.Flags().BoolVar(&f.half, "half", false, "store the weights in half precision")
 	return c
+}
+
+// run trains; line is the command line. The folder of the run is "" if there is no model
+// in it; one that was stopped has a model and is an error, too.
+func (f *pretrainFlags) run(cmd *cobra.Command, args, line []string) (dir string, err error) {
+	text, cfg, err := f.recipe.load(args)
+	if err != nil {
+		return "", err
+	}
+	progress, err := newProgress(f.output.progress, cmd.ErrOrStderr())
+	if err != nil {
+		return "", err
+	}
+	if err := run.CheckFresh(f.output.out); err != nil {
+		return "", err
+	}
+	session, err := run.OpenPretraining(cfg)
+	if err != nil {
+		return "", err
+	}
+	if dir, err = f.output.folder(cfg.Name); err != nil {
+		return "", err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "run folder: %s\n", dir)
+	err = run.Pretrain(cmd.Context(), session, run.Options{
+		Dir: dir, Recipe: text.Text, Command: line, Progress: progress, Stop: stopOf(cmd.Context()),
+	}, f.half)
+	progress.Close()
+	if err != nil && !errors.Is(err, run.ErrStopped) {
+		return "", err
+	}
+	return dir, err
+}
+
+// tell says where the model is.
+func (f *pretrainFlags) tell(cmd *cobra.Command, model string) error {
+	fmt.Fprintf(cmd.ErrOrStderr(), "model: %s\n", model)
+	if f.output.json {
+		return printJSON(cmd.OutOrStdout(), map[string]string{"model": model})
+	}
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), model)
+	return err
 }
 
 // folder returns the folder of a run: the one asked for, or a fresh one.

@@ -11,12 +11,17 @@ import (
 	"flowgrpo/internal/run"
 )
 
+// sampleFlags are the flags of `finetune sample`.
+type sampleFlags struct {
+	prompts               []string
+	out                   string
+	n, steps, step, scale int
+	seed                  int64
+	guidance              float64
+}
+
 func newSample([]string) *cobra.Command {
-	var prompts []string
-	var out string
-	var n, steps, step, scale int
-	var seed int64
-	var guidance float64
+	var s sampleFlags
 	c := &cobra.Command{
 		Use:   "sample RUN|MODEL --prompt TEXT",
 		Short: "Draw pictures",
@@ -26,46 +31,49 @@ draw from equal noise, so that two models can be compared picture by picture.`,
   finetune sample runs/shapes-20260102-150405 --prompt "a photo of two rings" -n 8
   finetune sample runs/shapes-20260102-150405 --step 0 --prompt "a photo of two rings" --out before.png`,
 		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, args[0]) },
 	}
 	f := c.Flags()
-	f.StringArrayVar(&prompts, "prompt", nil, "what to draw; repeatable")
-	f.StringVar(&out, "out", "sample.png", "PNG file to write, - for standard output")
-	f.IntVarP(&n, "number", "n", 4, "pictures per prompt")
-	f.IntVar(&steps, "steps", 40, "denoising steps")
-	f.IntVar(&step, "step", -1, "checkpoint of a RUN: 0 is the base, -1 the latest")
-	f.IntVar(&scale, "scale", 4, "size of a pixel in the grid")
-	f.Int64Var(&seed, "seed", 1, "seed of the noise")
-	f.Float64Var(&guidance, "guidance", 1, "classifier-free guidance scale, for a MODEL")
-	c.RunE = func(cmd *cobra.Command, positional []string) error {
-		switch {
-		case len(prompts) == 0:
-			return usage("what should be drawn? give at least one --prompt")
-		case n < 1 || steps < 1 || scale < 1 || scale > 64:
-			return usage("--number, --steps and --scale must be at least 1, and --scale at most 64")
-		}
-		target, err := openForSample(positional[0], step, guidance, f.Changed)
-		if err != nil {
-			return err
-		}
-		images, err := target.Draw(stopOf(cmd.Context()), prompts, n, steps, seed)
-		if err != nil {
-			return err
-		}
-		data, err := eval.EncodePNG(eval.Grid(images, n, scale))
-		if err != nil {
-			return err
-		}
-		if out == "-" {
-			_, err := cmd.OutOrStdout().Write(data)
-			return err
-		}
-		if err := atomicfile.WriteBytes(out, data); err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(cmd.OutOrStdout(), out)
+	f.StringArrayVar(&s.prompts, "prompt", nil, "what to draw; repeatable")
+	f.StringVar(&s.out, "out", "sample.png", "PNG file to write, - for standard output")
+	f.IntVarP(&s.n, "number", "n", 4, "pictures per prompt")
+	f.IntVar(&s.steps, "steps", 40, "denoising steps")
+	f.IntVar(&s.step, "step", -1, "checkpoint of a RUN: 0 is the base, -1 the latest")
+	f.IntVar(&s.scale, "scale", 4, "size of a pixel in the grid")
+	f.Int64Var(&s.seed, "seed", 1, "seed of the noise")
+	f.Float64Var(&s.guidance, "guidance", 1, "classifier-free guidance scale, for a MODEL")
+	return c
+}
+
+// run draws the pictures and writes them.
+func (s *sampleFlags) run(cmd *cobra.Command, path string) error {
+	switch {
+	case len(s.prompts) == 0:
+		return usage("what should be drawn? give at least one --prompt")
+	case s.n < 1 || s.steps < 1 || s.scale < 1 || s.scale > 64:
+		return usage("--number, --steps and --scale must be at least 1, and --scale at most 64")
+	}
+	target, err := openForSample(path, s.step, s.guidance, cmd.Flags().Changed)
+	if err != nil {
 		return err
 	}
-	return c
+	images, err := target.Draw(stopOf(cmd.Context()), s.prompts, s.n, s.steps, s.seed)
+	if err != nil {
+		return err
+	}
+	data, err := eval.EncodePNG(eval.Grid(images, s.n, s.scale))
+	if err != nil {
+		return err
+	}
+	if s.out == "-" {
+		_, err := cmd.OutOrStdout().Write(data)
+		return err
+	}
+	if err := atomicfile.WriteBytes(s.out, data); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), s.out)
+	return err
 }
 
 // openForSample opens a fine-tuning run, or a model; given says which flags were set.
