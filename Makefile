@@ -1,6 +1,6 @@
 # Run `make` for the list of targets.
 .DEFAULT_GOAL := help
-.PHONY: help build test race long vet fmt bench fuzz generate goldens ci
+.PHONY: help build test race long vet fmt bench bench-peer fuzz generate goldens ci
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ fmt: ## format the sources
 
 bench: ## benchmarks of kernels, samplers and rewards
 	go test -run '^$$' -bench . ./...
+
+bench-peer: ## side by side with PyTorch and OpenBLAS (needs contrib/goldens/requirements.txt)
+	python3 contrib/peer/bench.py
 
 fuzz: ## every fuzz target for 20 seconds
 	@for pkg in $$(go list ./...); do \
