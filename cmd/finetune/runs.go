@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -37,11 +38,8 @@ func newRunsList() *cobra.Command {
 			parent = args[0]
 		}
 		runs, err := run.List(parent)
-		if err != nil {
-			return err
-		}
 		if asJSON {
-			return printJSON(cmd.OutOrStdout(), runs)
+			return errors.Join(printJSON(cmd.OutOrStdout(), runs), err)
 		}
 		t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "RUN\tTASK\tSTATE\tITERATIONS\tREWARD\tJUDGE\tWARNINGS")
@@ -53,7 +51,7 @@ func newRunsList() *cobra.Command {
 			}
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Dir, s.Info.Task, s.Info.State, progressOf(s), reward, judge, warnings)
 		}
-		return t.Flush()
+		return errors.Join(t.Flush(), err)
 	}
 	return c
 }

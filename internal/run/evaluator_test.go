@@ -265,4 +265,11 @@ func TestListRuns(t *testing.T) {
 	if err != nil || len(runs) != 2 || runs[0].Info.State != done || runs[1].Info.State != "interrupted" {
 		t.Errorf("runs: %+v, %v", runs, err)
 	}
+	broken := filepath.Join(parent, "b", runFile)
+	if err := os.WriteFile(broken, []byte("{"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if runs, err := List(parent); len(runs) != 1 || err == nil || !strings.Contains(err.Error(), broken) {
+		t.Errorf("runs beside a broken one: %+v, %v, want one and an error that names %s", runs, err, broken)
+	}
 }

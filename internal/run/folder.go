@@ -13,6 +13,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"flowgrpo/eval"
 	"flowgrpo/internal/atomicfile"
 	"flowgrpo/internal/config"
@@ -40,6 +42,7 @@ const (
 type folder struct {
 	dir     string
 	info    eval.RunInfo
+	lock    *flock.Flock // held while working
 	metrics *os.File
 	events  *os.File
 	board   *tensorboard.Writer
@@ -76,6 +79,9 @@ func CheckFresh(dir string) error {
 	case err != nil:
 		return setup(err)
 	case IsRun(dir):
+		if s, err := Show(dir); err == nil && s.Info.State == running {
+			return setup(inUse(dir))
+		}
 		return setup(fmt.Errorf("%s is not empty: it holds a run; to go on with it, use `finetune resume %s`", dir, dir))
 	case len(entries) > 0:
 		return setup(fmt.Errorf("%s is not empty; name a folder that is new or empty", dir))

@@ -18,7 +18,8 @@ type Summary struct {
 	Result *eval.Result `json:"result,omitempty"` // nil until the run is done
 }
 
-// List returns the runs in the folder parent, by name; none if it does not exist.
+// List returns the runs in the folder parent, by name; none if it does not exist. A run
+// that cannot be read is left out; the error says why, and the others are returned with it.
 func List(parent string) ([]Summary, error) {
 	entries, err := os.ReadDir(parent)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -28,6 +29,7 @@ func List(parent string) ([]Summary, error) {
 		return nil, err
 	}
 	var runs []Summary
+	var errs []error
 	for _, e := range entries {
 		dir := filepath.Join(parent, e.Name())
 		if !e.IsDir() || !IsRun(dir) {
@@ -35,11 +37,12 @@ func List(parent string) ([]Summary, error) {
 		}
 		s, err := Show(dir)
 		if err != nil {
-			return nil, err
+			errs = append(errs, err)
+			continue
 		}
 		runs = append(runs, s)
 	}
-	return runs, nil
+	return runs, errors.Join(errs...)
 }
 
 // Show returns what there is to say of the run in dir. A run whose process is gone

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"flowgrpo/eval"
@@ -155,20 +154,11 @@ func Pretrain(ctx context.Context, p *Pretraining, o Options, half bool) error {
 		return err
 	}
 	r := &pretrainRun{Pretraining: p, options: o, folder: f, started: time.Now(), score: eval.NaN(), best: eval.NaN()}
-	f.info.PID = os.Getpid()
-	if err := f.state(running); err != nil {
+	if err := f.begin(); err != nil {
 		return err
 	}
 	err = r.work(ctx, half)
-	f.info.Ended, f.info.Seconds = time.Now().UTC(), time.Since(r.started).Seconds()
-	state := done
-	switch {
-	case errors.Is(err, ErrStopped):
-		state = stopped
-	case err != nil:
-		state, f.info.Error = failed, err.Error()
-	}
-	return errors.Join(err, f.state(state), f.report(), f.closeLogs())
+	return f.end(err, time.Since(r.started).Seconds())
 }
 
 func (r *pretrainRun) work(ctx context.Context, half bool) error {

@@ -105,21 +105,11 @@ func newTrainRun(s *Session, o Options, f *folder) *trainRun {
 // trainer to where it is to begin.
 func (r *trainRun) start(ctx context.Context, restore func(*trainRun) error) (eval.Result, error) {
 	r.started, r.saved = time.Now(), time.Now()
-	r.folder.info.PID, r.folder.info.Error = os.Getpid(), ""
-	if err := r.folder.state(running); err != nil {
+	if err := r.folder.begin(); err != nil {
 		return eval.Result{}, err
 	}
 	result, err := r.work(ctx, restore)
-	info := &r.folder.info
-	info.Ended, info.Seconds = time.Now().UTC(), r.elapsed()
-	state := done
-	switch {
-	case errors.Is(err, ErrStopped):
-		state = stopped
-	case err != nil:
-		state, info.Error = failed, err.Error()
-	}
-	return result, errors.Join(err, r.folder.state(state), r.folder.report(), r.folder.closeLogs())
+	return result, r.folder.end(err, r.elapsed())
 }
 
 func (r *trainRun) work(ctx context.Context, restore func(*trainRun) error) (eval.Result, error) {
