@@ -149,8 +149,8 @@ func modeRows(res *Result) []modeRow {
 		if !ok {
 			note = fact{Name: name}
 		}
-		row := modeRow{Name: note.Name, Note: note.Value}
 		base, tuned := res.Base.Modes[name], res.Tuned.Modes[name]
+		row := modeRow{Name: note.Name, Note: strings.TrimPrefix(fmt.Sprintf("%s, %d pictures", note.Value, tuned.Samples), ", ")}
 		for _, f := range figures() {
 			b, bi := withInterval(base, f)
 			t, ti := withInterval(tuned, f)

@@ -60,6 +60,7 @@ func (f *evalFlags) run(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
+	fmt.Fprintln(cmd.ErrOrStderr(), "measuring", target.Title())
 	e, err := target.Evaluate(stopOf(cmd.Context()), progress)
 	progress.Close()
 	if err != nil {
@@ -98,17 +99,18 @@ func openForEval(path, recipe string, step int, sets []string) (*run.Target, err
 // printEvaluation prints a table: a row per figure, a column per mode.
 func printEvaluation(w io.Writer, e eval.Evaluation) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(name string, value func(eval.ModeScore) eval.Number) {
+	line := func(name string, text func(eval.ModeScore) string) {
 		fmt.Fprint(t, name)
 		for _, m := range e.Modes {
-			fmt.Fprint(t, "\t"+figure(value(m)))
+			fmt.Fprint(t, "\t"+text(m))
 		}
 		fmt.Fprintln(t)
 	}
-	for _, m := range e.Modes {
-		fmt.Fprintf(t, "\t%s", m.Mode.Name)
+	row := func(name string, value func(eval.ModeScore) eval.Number) {
+		line(name, func(m eval.ModeScore) string { return figure(value(m)) })
 	}
-	fmt.Fprintln(t)
+	line("", func(m eval.ModeScore) string { return m.Mode.Name })
+	line("pictures", func(m eval.ModeScore) string { return fmt.Sprint(m.Score.Samples) })
 	row("reward", func(m eval.ModeScore) eval.Number { return m.Score.Reward })
 	row("judge", func(m eval.ModeScore) eval.Number { return m.Score.Judge })
 	row("Fréchet distance", func(m eval.ModeScore) eval.Number { return m.Score.Frechet })

@@ -12,6 +12,7 @@ import (
 
 	"flowgrpo/configs"
 	"flowgrpo/internal/config"
+	"flowgrpo/internal/edit"
 )
 
 func newRecipes([]string) *cobra.Command {
@@ -118,6 +119,19 @@ func newRecipesCopy() *cobra.Command {
 	}
 }
 
+// nearestKey asks whether a section or key like word was meant; "" if there is none.
+func nearestKey(word string) string {
+	var known []string
+	for _, k := range config.Keys() {
+		section, _, _ := strings.Cut(k.Key, ".")
+		known = append(known, k.Key, section)
+	}
+	if near := edit.Nearest(word, known, 3); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return ""
+}
+
 func newRecipesKeys() *cobra.Command {
 	return &cobra.Command{
 		Use:     "keys [SECTION]",
@@ -138,7 +152,7 @@ func newRecipesKeys() *cobra.Command {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s = %s\n    %s\n    %s\n", k.Key, k.Default, about, k.Doc)
 			}
 			if !found {
-				return usage("no section or key %q", args[0])
+				return usage("no section or key %q%s", args[0], nearestKey(args[0]))
 			}
 			return nil
 		},

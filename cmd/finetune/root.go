@@ -16,6 +16,7 @@ import (
 	"flowgrpo/internal/config"
 	"flowgrpo/internal/kernel"
 	"flowgrpo/internal/run"
+	"flowgrpo/internal/shell"
 )
 
 // Exit codes.
@@ -43,8 +44,11 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(stderr, "finetune: "+strings.TrimPrefix(err.Error(), "finetune: "))
 	code := exitCode(err)
+	if code == exitStopped {
+		err = run.ErrStopped // rather than what the work that it interrupted says of it
+	}
+	fmt.Fprintln(stderr, "finetune: "+strings.TrimPrefix(err.Error(), "finetune: "))
 	var u usageError
 	if errors.As(err, &u) {
 		fmt.Fprintf(stderr, "\n`%s --help` shows how to use it.\n", cmd.CommandPath())
@@ -91,7 +95,7 @@ func onSignal(ctx context.Context, stderr io.Writer) (context.Context, func()) {
 				fmt.Fprintln(stderr, "finetune: leaving at once")
 				os.Exit(exitStopped)
 			}
-			fmt.Fprintln(stderr, "finetune: finishing this step and saving; once more leaves at once")
+			fmt.Fprintln(stderr, "finetune: stopping as soon as nothing is lost; once more leaves at once")
 			cancel()
 		}
 	})
@@ -130,7 +134,12 @@ all steps and an independent judge.`,
 		PersistentPreRunE:          chooseKernels,
 		RunE:                       helpOnly,
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if cmd.Flags().Lookup("set") != nil && strings.HasPrefix(err.Error(), "unknown flag") {
+			return usage("%w; a recipe's keys are changed with --set section.key=value", err)
+		}
+		return usageError{err}
+	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	for _, command := range []func(args []string) *cobra.Command{
 		newTrain, newResume, newEval, newCompare, newSample, newReport, newExport, newPretrain, newPlan, newDraw,
@@ -175,10 +184,16 @@ func helpOnly(cmd *cobra.Command, args []string) error {
 func mustKnowArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return usageError{err}
+			err := check(cmd, args)
+			if err == nil {
+				return nil
 			}
-			return nil
+			for _, a := range args {
+				if strings.Contains(a, "=") && cmd.Flags().Lookup("set") != nil {
+					return usage("%w; did you mean --set %s?", err, shell.Line([]string{a}))
+				}
+			}
+			return usage("%w, as in %s", err, cmd.UseLine())
 		}
 	}
 	for _, sub := range c.Commands() {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -52,6 +54,8 @@ func (s *sampleFlags) run(cmd *cobra.Command, path string) error {
 		return usage("what should be drawn? give at least one --prompt")
 	case s.n < 1 || s.steps < 1 || s.scale < 1 || s.scale > 64:
 		return usage("--number, --steps and --scale must be at least 1, and --scale at most 64")
+	case s.out != "-" && !strings.EqualFold(filepath.Ext(s.out), ".png"):
+		return usage("--out %s: a PNG file is written; its name must end in .png", s.out)
 	}
 	target, err := openForSample(path, s.step, s.guidance, cmd.Flags().Changed)
 	if err != nil {

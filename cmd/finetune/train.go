@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"flowgrpo/eval"
 	"flowgrpo/internal/config"
 	"flowgrpo/internal/run"
+	"flowgrpo/internal/shell"
 )
 
 // defaultRecipe is what `finetune train` runs without arguments.
@@ -33,6 +36,10 @@ func (f *recipeFlags) load(args []string) (config.Recipe, *config.Config, error)
 	name := defaultRecipe
 	if len(args) > 0 {
 		name = args[0]
+	}
+	if run.IsRun(name) {
+		return config.Recipe{}, nil, usage("%s is a run, not a recipe; `finetune resume` goes on with it, and its recipe is %s",
+			name, filepath.Join(name, "recipe.toml"))
 	}
 	recipe, err := config.Open(name)
 	if err != nil {
@@ -152,7 +159,7 @@ is what it would have been without the interruption, bit for bit.`,
 // finished says how a run ended, and prints its folder or its result.
 func finished(cmd *cobra.Command, output outputFlags, dir string, result eval.Result, err error) error {
 	if errors.Is(err, run.ErrStopped) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "saved; go on with\n\n    finetune resume %s\n\n", dir)
+		fmt.Fprintf(cmd.ErrOrStderr(), "saved; go on with\n\n    %s\n\n", program()+" "+shell.Line([]string{"resume", dir}))
 	}
 	if err != nil {
 		return err
@@ -166,6 +173,14 @@ func finished(cmd *cobra.Command, output outputFlags, dir string, result eval.Re
 	}
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), dir)
 	return err
+}
+
+// program returns how the user calls this program.
+func program() string {
+	if strings.Contains(os.Args[0], "go-build") { // where `go run` puts it
+		return "go run ./cmd/finetune"
+	}
+	return os.Args[0]
 }
 
 // printJSON prints v, indented.

@@ -219,8 +219,13 @@ func (c *Config) CheckTrain() error {
 	default:
 		return nil
 	}
+	if c.Pretrain.Steps > 0 {
+		message += forPretraining
+	}
 	return &Error{File: c.Path, Message: message}
 }
+
+const forPretraining = "; `finetune pretrain` is what this recipe is for, it has pretrain.steps"
 
 // CheckPretrain returns an error if the recipe lacks what pretraining needs.
 func (c *Config) CheckPretrain() error {

@@ -337,8 +337,8 @@ func TestReady(t *testing.T) {
 		{"", "r.toml: this recipe has no reward to train on; add a table such as", "r.toml: this recipe does not pretrain: pretrain.steps is not set; recipes that do are called " + strings.Join(pretraining(), ", ")},
 		{"[reward.text]\nkind = \"text\"\n[pretrain]\nsteps = 9", "", ""},
 		{"[reward.text]\nkind = \"text\"\n[pretrain]\ncaption_errors = 0.1\ncaption_errors_after = 5", "", "r.toml: this recipe does not pretrain: pretrain.steps is not set; recipes that do are called " + strings.Join(pretraining(), ", ")},
-		{"[reward.text]\nkind = \"text\"\n[train]\niterations = 0\n[pretrain]\nsteps = 9", "r.toml: train.iterations is 0: there is nothing to do", ""},
-		{"[reward.text]\nkind = \"text\"\n[pretrain]\nsteps = 9\nimages = \"d\"\nheight = 16\nwidth = 16\nchannels = 3\n[task]\nworld = \"prompts\"", "r.toml: " + needsPrompts, ""},
+		{"[reward.text]\nkind = \"text\"\n[train]\niterations = 0\n[pretrain]\nsteps = 9", "r.toml: train.iterations is 0: there is nothing to do" + forPretraining, ""},
+		{"[reward.text]\nkind = \"text\"\n[pretrain]\nsteps = 9\nimages = \"d\"\nheight = 16\nwidth = 16\nchannels = 3\n[task]\nworld = \"prompts\"", "r.toml: " + needsPrompts + forPretraining, ""},
 	} {
 		c, err := parse(tc.text)
 		if err != nil {

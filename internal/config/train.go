@@ -24,9 +24,10 @@ type Train struct {
 type Rollout struct {
 	// Denoising steps T of a rollout. Evaluation uses more ("denoising reduction").
 	Steps int `toml:"steps" in:"[2,1000]" why:"the last step has no density"`
-	// How a step turns the ODE into an SDE with the same marginals: "precise" (exact
-	// for a frozen prediction), "flow-sde" (Euler-Maruyama, as released with Flow-GRPO),
-	// "cps" (coefficients-preserving), "dance-sde" (DanceGRPO).
+	// How a step turns the ODE into an SDE: "precise" (exact for a frozen prediction),
+	// "flow-sde" (Euler-Maruyama, as released with Flow-GRPO) and "dance-sde" (DanceGRPO)
+	// keep the marginals, the better the more steps; "cps" (coefficients-preserving) keeps
+	// the schedule's noise, and not the marginals.
 	Dynamics string `toml:"dynamics" oneof:"precise flow-sde cps dance-sde"`
 	// Strength of the exploration, without unit: η of precise and dance-sde, a of flow-sde and cps.
 	NoiseLevel float64 `toml:"noise_level" in:"(0,10]" why:"log-probabilities are undefined without noise"`

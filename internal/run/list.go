@@ -2,6 +2,7 @@ package run
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -50,7 +51,7 @@ func List(parent string) ([]Summary, error) {
 func Show(dir string) (Summary, error) {
 	s := Summary{Dir: dir}
 	if !IsRun(dir) {
-		return s, setup(errors.New(dir + " is not a run folder: it has no " + runFile))
+		return s, setup(notARun(dir))
 	}
 	if err := readJSON(filepath.Join(dir, runFile), &s.Info); err != nil {
 		return s, err
@@ -67,6 +68,10 @@ func Show(dir string) (Summary, error) {
 		return s, err
 	}
 	return s, nil
+}
+
+func notARun(dir string) error {
+	return fmt.Errorf("%s is not a run folder: it has no %s; `finetune runs ls` shows the runs", dir, runFile)
 }
 
 // iterationsDone returns the last iteration in the metrics of the run in dir. Metrics

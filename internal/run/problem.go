@@ -47,7 +47,11 @@ func openProblem(c *config.Config) (*Problem, error) {
 			Train: t.TrainPrompts, HeldOut: t.HeldOutPrompts, HeldOutFraction: t.HeldOutFraction, Seed: c.Seed,
 		})
 		if err != nil {
-			return nil, err
+			keys := "task.train_prompts"
+			if t.HeldOutPrompts != "" {
+				keys += " or heldout_prompts"
+			}
+			return nil, fmt.Errorf("%s: %w", keys, err)
 		}
 		return &Problem{Name: "prompts", Train: set.Prompts(task.Train), HeldOut: set.Prompts(task.HeldOut)}, nil
 	}

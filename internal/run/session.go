@@ -130,6 +130,7 @@ func openModel(c *config.Config) (*policy.Model, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("model.path = %q: there is no such folder", path)
 	}
+	path = modelFolder(path)
 	return loadModel(os.DirFS(path), path)
 }
 

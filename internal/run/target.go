@@ -25,6 +25,14 @@ type Target struct {
 	isModel   bool // a model folder or an embedded model, no run
 }
 
+// Title says which weights these are.
+func (t *Target) Title() string {
+	if t.isModel {
+		return t.Name
+	}
+	return fmt.Sprintf("%s after iteration %d of %d", t.Name, t.Iteration, t.Config.Train.Iterations)
+}
+
 // IsRun reports whether path is the folder of a run.
 func IsRun(path string) bool {
 	_, err := os.Stat(filepath.Join(path, runFile))
@@ -52,6 +60,9 @@ func CheckEmbedded(world string) (string, error) {
 // latest one that was saved for step < 0, with sets applied to its recipe. A base model
 // that is not the run's own is an error.
 func OpenRun(dir string, step int, sets []string) (*Target, error) {
+	if !IsRun(dir) {
+		return nil, setup(notARun(dir))
+	}
 	c, err := config.Load(filepath.Join(dir, configFile), sets)
 	if err != nil {
 		return nil, err

@@ -85,8 +85,8 @@ func Resume(ctx context.Context, s *Session, o Options) (eval.Result, error) {
 
 // LoadRun returns the values that the run in the folder dir uses.
 func LoadRun(dir string) (*config.Config, error) {
-	if _, err := os.Stat(filepath.Join(dir, runFile)); err != nil {
-		return nil, setup(fmt.Errorf("%s is not a run folder: %w", dir, err))
+	if !IsRun(dir) {
+		return nil, setup(notARun(dir))
 	}
 	return config.Load(filepath.Join(dir, configFile), nil)
 }
