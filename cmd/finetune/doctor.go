@@ -80,8 +80,7 @@ func processor() (string, error) {
 	return text, nil
 }
 
-// arithmetic checks that the vector kernels and the portable ones give the same
-// bits.
+// arithmetic checks that the kernels of every level of the machine give the same bits.
 func arithmetic() (string, error) {
 	const m, n, k = 19, 35, 23
 	a, b := make([]float32, m*k), make([]float32, k*n)
@@ -91,21 +90,22 @@ func arithmetic() (string, error) {
 	for i := range b {
 		b[i] = float32(i%13)/5 - 1
 	}
-	product := func() []float32 {
+	product := func(l kernel.Level) []float32 {
+		defer kernel.SetLevel(kernel.SetLevel(l))
 		c := make([]float32, m*n)
 		kernel.Gemm(false, false, m, n, k, a, k, b, n, c, n, false)
 		return c
 	}
-	fast := product()
-	old := kernel.SetLevel(kernel.Portable)
-	slow := product()
-	kernel.SetLevel(old)
-	for i := range fast {
-		if fast[i] != slow[i] {
-			return "", fmt.Errorf("%s kernels and portable ones disagree: %v and %v at element %d; please report this", old, fast[i], slow[i], i)
+	levels, want := []string{kernel.Portable.String()}, product(kernel.Portable)
+	for l := kernel.Portable + 1; l <= kernel.Best(); l++ {
+		for i, got := range product(l) {
+			if got != want[i] {
+				return "", fmt.Errorf("%v kernels and portable ones disagree: %v and %v at element %d; please report this", l, got, want[i], i)
+			}
 		}
+		levels = append(levels, l.String())
 	}
-	return "vector and portable kernels agree, bit for bit", nil
+	return "kernels agree, bit for bit: " + strings.Join(levels, ", "), nil
 }
 
 func writable() (string, error) {

@@ -119,7 +119,8 @@ func newRecipesCopy() *cobra.Command {
 	}
 }
 
-// nearestKey asks whether a section or key like word was meant; "" if there is none.
+// nearestKey returns the question whether a section or key like word was meant; "" if there
+// is none.
 func nearestKey(word string) string {
 	var known []string
 	for _, k := range config.Keys() {

@@ -155,9 +155,11 @@ all steps and an independent judge.`,
 // best that the machine has. Results are the same.
 const kernelsVariable = "FLOWGRPO_KERNELS"
 
-func chooseKernels(*cobra.Command, []string) error {
+// chooseKernels makes the kernels use what the variable says. Completion does without: it
+// has nowhere to say what is wrong.
+func chooseKernels(cmd *cobra.Command, _ []string) error {
 	word := os.Getenv(kernelsVariable)
-	if word == "" {
+	if word == "" || strings.HasPrefix(cmd.Name(), "__complete") {
 		return nil
 	}
 	level, err := kernel.ParseLevel(word)
@@ -189,14 +191,22 @@ func mustKnowArgs(c *cobra.Command) {
 				return nil
 			}
 			for _, a := range args {
-				if strings.Contains(a, "=") && cmd.Flags().Lookup("set") != nil {
-					return usage("%w; did you mean --set %s?", err, shell.Line([]string{a}))
+				if hint := setHint(a); hint != "" && cmd.Flags().Lookup("set") != nil {
+					return usage("%w%s", err, hint)
 				}
 			}
-			return usage("%w, as in %s", err, cmd.UseLine())
+			return usage("%w; usage: %s", err, cmd.UseLine())
 		}
 	}
 	for _, sub := range c.Commands() {
 		mustKnowArgs(sub)
 	}
+}
+
+// setHint asks whether an argument was meant for --set; "" if it does not look like it.
+func setHint(arg string) string {
+	if key, _, ok := strings.Cut(arg, "="); !ok || !strings.Contains(key, ".") || strings.ContainsAny(key, "/ ") {
+		return ""
+	}
+	return "; did you mean --set " + shell.Line([]string{arg}) + "?"
 }

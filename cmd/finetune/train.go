@@ -37,6 +37,9 @@ func (f *recipeFlags) load(args []string) (config.Recipe, *config.Config, error)
 	if len(args) > 0 {
 		name = args[0]
 	}
+	if hint := setHint(name); hint != "" {
+		return config.Recipe{}, nil, usage("%s is no recipe%s", name, hint)
+	}
 	if run.IsRun(name) {
 		return config.Recipe{}, nil, usage("%s is a run, not a recipe; `finetune resume` goes on with it, and its recipe is %s",
 			name, filepath.Join(name, "recipe.toml"))

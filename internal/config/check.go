@@ -225,7 +225,7 @@ func (c *Config) CheckTrain() error {
 	return &Error{File: c.Path, Message: message}
 }
 
-const forPretraining = "; `finetune pretrain` is what this recipe is for, it has pretrain.steps"
+const forPretraining = "; this recipe is for `finetune pretrain`, because it sets pretrain.steps"
 
 // CheckPretrain returns an error if the recipe lacks what pretraining needs.
 func (c *Config) CheckPretrain() error {

@@ -38,8 +38,8 @@ type Config struct {
 
 // Model is the network to start from.
 type Model struct {
-	// Model folder in diffusers layout. Empty means the base model of the task's
-	// world that is embedded in the program.
+	// Model folder in diffusers layout, or a run of `finetune pretrain`. Empty means
+	// the base model of the task's world that is embedded in the program.
 	Path string `toml:"path"`
 }
 

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -245,11 +246,11 @@ func TestListRuns(t *testing.T) {
 	for name, info := range map[string]eval.RunInfo{
 		"a": {State: done}, "b": {State: running, PID: 1 << 30},
 	} {
-		f := folder{dir: filepath.Join(parent, name), info: info}
-		if _, err := createFolder(f.dir, info, "", &config.Config{}); err != nil {
+		f, err := createFolder(filepath.Join(parent, name), info, "", &config.Config{})
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := f.state(info.State); err != nil {
+		if err := errors.Join(f.state(info.State), f.lock.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}

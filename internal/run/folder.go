@@ -42,7 +42,7 @@ const (
 type folder struct {
 	dir     string
 	info    eval.RunInfo
-	lock    *flock.Flock // held while working
+	lock    *flock.Flock // held until end
 	metrics *os.File
 	events  *os.File
 	board   *tensorboard.Writer
@@ -66,21 +66,25 @@ func FreshDir(parent, name string, now time.Time) (string, error) {
 	}
 }
 
-// CheckFresh returns an error if dir is there and not empty: nothing is written
-// among files of another origin. dir = "" is fine.
+// otherFolder is the advice to who wants a fresh folder and named one that is in use.
+const otherFolder = "name another folder"
+
+// CheckFresh returns an error if dir is there and not empty, but for a lock: nothing is
+// written among files of another origin. dir = "" is fine.
 func CheckFresh(dir string) error {
 	if dir == "" {
 		return nil
 	}
 	entries, err := os.ReadDir(dir)
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == lockFile })
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
 		return setup(err)
 	case IsRun(dir):
-		if s, err := Show(dir); err == nil && s.Info.State == running {
-			return setup(inUse(dir))
+		if locked(dir) {
+			return setup(inUse(dir, otherFolder))
 		}
 		return setup(fmt.Errorf("%s is not empty: it holds a run; to go on with it, use `finetune resume %s`", dir, dir))
 	case len(entries) > 0:
@@ -89,30 +93,50 @@ func CheckFresh(dir string) error {
 	return nil
 }
 
-// createFolder begins the run folder dir with the recipe and its values.
+// createFolder claims the fresh folder dir and begins the run folder with the recipe and
+// its values. The caller calls begin and end.
 func createFolder(dir string, info eval.RunInfo, recipe string, c *config.Config) (*folder, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
 	f := &folder{dir: dir, info: info}
 	f.info.Name = filepath.Base(dir)
-	if err := f.state(created); err != nil {
+	var err error
+	if f.lock, err = claim(dir, otherFolder); err != nil {
 		return nil, err
+	}
+	if err := f.create(recipe, c); err != nil {
+		return nil, errors.Join(err, f.lock.Close())
+	}
+	return f, nil
+}
+
+func (f *folder) create(recipe string, c *config.Config) error {
+	if err := CheckFresh(f.dir); err != nil {
+		return err
+	}
+	if err := f.state(created); err != nil {
+		return err
 	}
 	values, err := config.Encode(c)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := atomicfile.WriteBytes(f.path("recipe.toml"), []byte(recipe)); err != nil {
-		return nil, err
+		return err
 	}
-	return f, atomicfile.WriteBytes(f.path(configFile), values)
+	return atomicfile.WriteBytes(f.path(configFile), values)
 }
 
-// openFolder opens the run folder of an earlier start.
+// openFolder claims the run folder of an earlier start. The caller calls begin and end, or
+// closes the lock.
 func openFolder(dir string) (*folder, error) {
 	f := &folder{dir: dir}
-	return f, readJSON(f.path(runFile), &f.info)
+	var err error
+	if f.lock, err = claim(dir, "wait for it, or stop it"); err != nil {
+		return nil, err
+	}
+	if err := readJSON(f.path(runFile), &f.info); err != nil {
+		return nil, errors.Join(err, f.lock.Close())
+	}
+	return f, nil
 }
 
 // openLogs opens metrics.jsonl for appending and a new event file.

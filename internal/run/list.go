@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"flowgrpo/eval"
 )
@@ -56,7 +55,7 @@ func Show(dir string) (Summary, error) {
 	if err := readJSON(filepath.Join(dir, runFile), &s.Info); err != nil {
 		return s, err
 	}
-	if s.Info.State == running && !alive(s.Info.PID) {
+	if s.Info.State == running && !locked(dir) {
 		s.Info.State = "interrupted"
 	}
 	s.Done = iterationsDone(dir)
@@ -70,6 +69,7 @@ func Show(dir string) (Summary, error) {
 	return s, nil
 }
 
+// notARun is the error of a folder that was taken for a run.
 func notARun(dir string) error {
 	return fmt.Errorf("%s is not a run folder: it has no %s; `finetune runs ls` shows the runs", dir, runFile)
 }
@@ -90,15 +90,4 @@ func iterationsDone(dir string) eval.Number {
 		return eval.NaN()
 	}
 	return eval.Number(eval.Iterations(all))
-}
-
-// alive reports whether a process with that number exists, as far as the system
-// tells.
-func alive(pid int) bool {
-	p, err := os.FindProcess(pid)
-	if err != nil {
-		return false
-	}
-	err = p.Signal(syscall.Signal(0))
-	return err == nil || errors.Is(err, os.ErrPermission) || errors.Is(err, errors.ErrUnsupported)
 }

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -16,35 +17,61 @@ import (
 // lock when the process ends, however it ends; the file stays.
 const lockFile = "run.lock"
 
-// lock claims the run folder dir for the caller.
-func lock(dir string) (*flock.Flock, error) {
-	l := flock.New(filepath.Join(dir, lockFile))
-	switch free, err := l.TryLock(); {
-	case err != nil:
+// lockPatience is how long a lock is waited for: whoever only looks whether a folder is in
+// use holds it for a moment, too.
+const lockPatience = 200 * time.Millisecond
+
+func lockOf(dir string) *flock.Flock {
+	return flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o644))
+}
+
+// claim locks the folder dir, which it makes if need be, for this process. The error is a
+// [SetupError] with the advice if another one works there. The caller closes the lock.
+func claim(dir, advice string) (*flock.Flock, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+	defer cancel()
+	l := lockOf(dir)
+	switch free, err := l.TryLockContext(ctx, lockPatience/10); {
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, setup(inUse(dir, advice))
+	case err != nil:
+		return nil, fmt.Errorf("%s: cannot be locked for this process: %w", dir, err)
 	case !free:
-		return nil, setup(inUse(dir))
+		return nil, setup(inUse(dir, advice))
 	}
 	return l, nil
 }
 
-// inUse says who works in the run folder dir.
-func inUse(dir string) error {
+// locked reports whether a process works in the run folder dir, as far as the system tells.
+func locked(dir string) bool {
+	if _, err := os.Stat(filepath.Join(dir, lockFile)); err != nil {
+		return false
+	}
+	l := lockOf(dir)
+	free, err := l.TryRLock()
+	return errors.Join(err, l.Close()) == nil && !free
+}
+
+// inUse says who works in the run folder dir, and what to do.
+func inUse(dir, advice string) error {
 	who := "another process"
 	var info eval.RunInfo
 	if readJSON(filepath.Join(dir, runFile), &info) == nil && info.PID > 0 {
 		who = fmt.Sprintf("process %d", info.PID)
 	}
-	return fmt.Errorf("%s: %s is working in this run folder; wait for it, or stop it with Ctrl-C", dir, who)
+	return fmt.Errorf("%s: %s is working in this run folder; %s", dir, who, advice)
 }
 
-// begin claims the folder for this process and records that it works in it.
-func (f *folder) begin() (err error) {
-	if f.lock, err = lock(f.dir); err != nil {
-		return err
-	}
+// begin records that this process works in the folder. On an error it lets go of it.
+func (f *folder) begin() error {
 	f.info.PID, f.info.Error = os.Getpid(), ""
-	return f.state(running)
+	if err := f.state(running); err != nil {
+		return errors.Join(err, f.lock.Close())
+	}
+	return nil
 }
 
 // end records how the work ended, renders the report and lets go of the folder. It returns

@@ -73,14 +73,19 @@ func Resume(ctx context.Context, s *Session, o Options) (eval.Result, error) {
 	if err != nil {
 		return eval.Result{}, setup(err)
 	}
-	if f.info.State == done {
-		return eval.Result{}, setup(fmt.Errorf("%s has ended: there is nothing to resume", o.Dir))
-	}
-	if err := s.checkBase(o.Dir, f.info.Environment[baseKey]); err != nil {
-		return eval.Result{}, setup(err)
+	if err := s.checkResume(f); err != nil {
+		return eval.Result{}, errors.Join(setup(err), f.lock.Close())
 	}
 	f.info.Average, f.info.Limits = s.average, limits(s.Config.Monitor)
 	return newTrainRun(s, o, f).start(ctx, (*trainRun).restore)
+}
+
+// checkResume returns an error if the run in f has ended or began with another base model.
+func (s *Session) checkResume(f *folder) error {
+	if f.info.State == done {
+		return fmt.Errorf("%s has ended: there is nothing to resume", f.dir)
+	}
+	return s.checkBase(f.dir, f.info.Environment[baseKey])
 }
 
 // LoadRun returns the values that the run in the folder dir uses.
