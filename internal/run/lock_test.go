@@ -2,12 +2,9 @@ package run
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/sourcegraph/conc/pool"
 )
 
 // A second process is kept out of a run folder, and changes nothing in it, for as long as
@@ -49,23 +46,29 @@ func TestOneProcessPerRun(t *testing.T) {
 	}
 }
 
-// Of several processes that begin a run in one folder, one does; the recipe is its own.
-func TestOneCreator(t *testing.T) {
+// A process that has only just claimed a folder, and written nothing yet, has it all the same.
+func TestClaimComesFirst(t *testing.T) {
 	s := openTiny(t, "glyphs", tinyModel(t, "glyphs"), contrast...)
 	dir := filepath.Join(t.TempDir(), "run")
-	recipes := []string{"# a", "# b", "# c", "# d"}
-	p := pool.NewWithResults[string]()
-	for _, r := range recipes {
-		p.Go(func() string {
-			if _, err := createFolder(dir, newInfo(s, Options{}), r, s.Config); err != nil {
-				return ""
-			}
-			return r
-		})
+	l, err := claim(dir, "")
+	if err != nil {
+		t.Fatal(err)
 	}
-	winner := strings.Join(p.Wait(), "")
-	if got, err := os.ReadFile(filepath.Join(dir, "recipe.toml")); err != nil || len(winner) != len("# a") || string(got) != winner {
-		t.Errorf("%q began the run; its recipe is %q, %v", winner, got, err)
+	if _, err := createFolder(dir, newInfo(s, Options{}), "", s.Config); err == nil || !strings.Contains(err.Error(), "another process is working") {
+		t.Errorf("a folder that is claimed was given away: %v", err)
+	}
+	if got := fileNames(t, dir); got != filepath.Join(dir, lockFile) {
+		t.Errorf("the folder has %s, want the lock alone", got)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := createFolder(dir, newInfo(s, Options{}), "", s.Config)
+	if err != nil {
+		t.Fatalf("a folder that was let go of: %v", err)
+	}
+	if err := f.lock.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
