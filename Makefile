@@ -25,7 +25,7 @@ vet: ## static checks
 fmt: ## format the sources
 	gofmt -w .
 
-bench: ## benchmarks of kernels, samplers and rewards
+bench: ## benchmarks of kernels, samplers, rewards and whole iterations
 	go test -run '^$$' -bench . ./...
 
 bench-peer: ## side by side with PyTorch and OpenBLAS (needs contrib/goldens/requirements.txt)

@@ -128,6 +128,12 @@ func BenchmarkGemm(b *testing.B) {
 				ldb = s.k
 			}
 			x, y, c := make([]float32, s.m*s.k), make([]float32, s.k*s.n), make([]float32, s.m*s.n)
+			for i := range x {
+				x[i] = float32(i%7) - 3
+			}
+			for i := range y {
+				y[i] = float32(i%5) - 2
+			}
 			for b.Loop() {
 				Gemm(ta, tb, s.m, s.n, s.k, x, lda, y, ldb, c, s.n, false)
 			}

@@ -1,0 +1,119 @@
+"""Times this module and PyTorch side by side, in turns, on the same networks and the same cores.
+
+    bench.py [--rounds N] [--threads N] [--out TABLE.md]       (or: make bench-peer)
+
+Three benchmarks (internal/run/bench_test.go, torch_side.py) of two networks, the embedded one of glyphs and one
+four times as wide. A round runs every program once, each in a process of its own; the table has medians over rounds,
+± half the range, and the highest resident memory of a process with its runtime and libraries. PyTorch counts with
+its fastest setting: eager or compiled (which needs a C++ compiler), with the better of two batch sizes. Then matrix
+products against OpenBLAS, one core each (openblas.py).
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parent.parent
+WIDE = ["network.num_attention_heads=16", "pretrain.steps=1", "pretrain.caption_errors_after=0", "pretrain.stop_below=0", "eval.prompts=1"]
+HEADER = """| network | benchmark | ours, ms per picture | PyTorch, best | its setting | ours / PyTorch | memory, ours / PyTorch, MiB |
+|---|---|---|---|---|---|---|"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--out", type=pathlib.Path)
+    args = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
+    os.environ.update(GOMAXPROCS=str(args.threads), OMP_NUM_THREADS=str(args.threads))
+    with tempfile.TemporaryDirectory() as tmp:
+        binary, wide = pathlib.Path(tmp) / "run.test", pathlib.Path(tmp) / "wide"
+        check(["go", "test", "-c", "-o", binary, "./internal/run"])
+        check(["go", "run", "./cmd/finetune", "pretrain", "pretrain-glyphs", "--out", wide] + [f"--set={s}" for s in WIDE])
+        rows = [
+            compare(name, kind, programs(binary, kind, folder, args.threads), args.rounds)
+            for name, folder in (("glyphs", ROOT / "internal/base/glyphs"), ("4 × as wide", wide / "model"))
+            for kind in ("velocity", "gradient", "iteration")
+        ]
+    table = "\n".join([machine(args.threads), "", HEADER, *rows, "", check([sys.executable, HERE / "openblas.py"])])
+    print(table)
+    if args.out:
+        args.out.write_text(table)
+
+
+def machine(threads):
+    cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    torch = check([sys.executable, "-c", "import torch; print(torch.__version__)"]).strip()
+    return f"{threads} threads of {cpu[1] if cpu else 'a processor without a name'}; {check(['go', 'version']).strip()}; PyTorch {torch}"
+
+
+def programs(binary, kind, folder, threads):
+    """Returns the commands of a benchmark by what they are called."""
+    ours = ["env", f"FLOWGRPO_BENCH_MODEL={folder}", binary, "-test.run=^$", f"-test.bench=^Benchmark{kind.title()}$", "-test.benchtime=3s"]
+    found = {"ours": ours}
+    for batch in {"velocity": (24, 48 * threads), "gradient": (8, 64), "iteration": (24, 96)}[kind]:
+        torch = [sys.executable, HERE / "torch_side.py", kind, folder, f"--batch={batch}"]
+        found[f"eager, batches of {batch}"] = torch
+        found[f"compiled, batches of {batch}"] = [*torch, "--compile"]
+    return found
+
+
+def compare(network, kind, commands, rounds):
+    """Returns the row of a benchmark."""
+    names, times, memory = list(commands), {n: [] for n in commands}, {n: 0 for n in commands}
+    for i in range(rounds):
+        for name in names[i % len(names) :] + names[: i % len(names)]:
+            try:
+                took, resident = measure(commands[name])
+            except RuntimeError as failure:
+                if name == "ours" or name.startswith("eager"):
+                    sys.exit(f"{network}, {kind}, {name}: {failure}")
+                print(f"{network}, {kind}, {name}: {failure}", file=sys.stderr)
+                names.remove(name)
+                break
+            times[name].append(took)
+            memory[name] = max(memory[name], resident)
+    median = {n: statistics.median(times[n]) for n in names}
+    best = min((n for n in names if n != "ours"), key=median.get)
+
+    def show(n):
+        return f"{median[n] / 1e6:.3f} (± {(max(times[n]) - min(times[n])) / median[n] / 2:.0%})"
+
+    ratio = median["ours"] / median[best]
+    return (
+        f"| {network} | {kind} | {show('ours')} | {show(best)} | {best} | **{ratio:.2f}** | "
+        f"{memory['ours'] / 2**20:.0f} / {memory[best] / 2**20:.0f} |"
+    )
+
+
+def measure(command):
+    """Returns ns per picture and the highest resident memory in bytes of the process, without its children."""
+    with tempfile.TemporaryFile("w+") as out:
+        process = subprocess.Popen([str(c) for c in command], stdout=out, stderr=subprocess.STDOUT, cwd=ROOT)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        text = out.read()
+    took = re.search(r"([\d.]+) ns/picture", text)
+    if process.returncode or not took:
+        raise RuntimeError(f"exit code {process.returncode}: {' '.join(text.split())[-300:]}")
+    own = re.search(r"([\d.]+) KiB", text)  # what the process says, as compilers are children of torch.compile's
+    return float(took[1]), (float(own[1]) if own else usage.ru_maxrss) * 1024
+
+
+def check(command):
+    done = subprocess.run([str(c) for c in command], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}: {done.stderr}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+package run
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/sourcegraph/conc/pool"
+
+	"flowgrpo/internal/config"
+	"flowgrpo/internal/graph"
+	"flowgrpo/policy"
+)
+
+// The benchmarks below run on all cores: the embedded glyphs model or, if FLOWGRPO_BENCH_MODEL
+// names one, a model folder for the world glyphs. contrib/peer runs the same with PyTorch, by
+// their names and units.
+
+// benchSession opens the recipe that contrib/peer/torch_side.py spells out: released
+// Flow-GRPO, every sample of 8 groups of 12 trains 9 steps of 10, one update.
+func benchSession(b *testing.B, sets ...string) *Session {
+	b.Helper()
+	sets = append([]string{
+		"rollout.groups=8", "rollout.group_size=12", "rollout.batch=24", "rollout.window=all",
+		"rollout.window_steps=[]", "rollout.shared_noise=false", "grpo.passes=1", "grpo.keep=0",
+		"grpo.anchor_coef=0", "grpo.micro_batch=8", "reward.text.kind=brightness",
+	}, sets...)
+	if folder := os.Getenv("FLOWGRPO_BENCH_MODEL"); folder != "" {
+		sets = append(sets, "model.path="+folder)
+	}
+	c, err := config.Load("glyphs", sets)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := Open(c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+// benchBatch returns a batch of n pictures with times and conditions.
+func benchBatch(s *Session, n int) policy.Batch {
+	x := make([]float32, n*s.Model.Network.Shape().Dim())
+	for i := range x {
+		x[i] = float32(i%101)/50 - 1
+	}
+	batch := policy.Batch{X: x, T: make([]float32, n)}
+	for i := range n {
+		batch.T[i] = float32(i+1) / float32(n+1)
+		batch.Cond = append(batch.Cond, s.condition(s.Problem.Train[i].Text))
+	}
+	return batch
+}
+
+// BenchmarkVelocity samples one velocity of 48 pictures per core, in batches of 24.
+func BenchmarkVelocity(b *testing.B) {
+	const batch, batches = 24, 2
+	s := benchSession(b)
+	in, dim := benchBatch(s, batch), s.Model.Network.Shape().Dim()
+	workers := runtime.GOMAXPROCS(0)
+	replicas, dst := make([]*policy.Replica, workers), make([][]float32, workers)
+	for i := range replicas {
+		replicas[i], dst[i] = s.Model.NewReplica(s.base), make([]float32, batch*dim)
+	}
+	timed(b, workers*batch*batches, func() (float64, error) {
+		p := pool.New().WithErrors()
+		for i, r := range replicas {
+			p.Go(func() error {
+				for range batches {
+					if err := r.VelocityAt(dst[i], in.X, in.T, in.Cond); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		return 0, p.Wait()
+	})
+}
+
+// BenchmarkGradient takes the gradient of all weights over 64 pictures, in micro-batches of 8.
+func BenchmarkGradient(b *testing.B) {
+	const micro, n = 8, 8
+	s := benchSession(b, "train.mode=full")
+	in := benchBatch(s, micro)
+	in.Bind = func(p *graph.Program) { p.Bind("target", in.X) }
+	theta := s.Model.Theta()
+	team, grad := s.Model.NewTeam(theta, s.workers), make([]float32, len(theta.Trainable()))
+	timed(b, micro*n, func() (float64, error) {
+		return 0, team.Gradient(context.Background(), grad, n, func(r *policy.Replica, partial []float32, _ int) error {
+			_, err := r.Gradient(partial, policy.FlowMatching{}, in)
+			return err
+		})
+	})
+}
+
+// BenchmarkIteration is one iteration of GRPO but for the reward: rollout, advantages, update.
+func BenchmarkIteration(b *testing.B) {
+	s := benchSession(b)
+	tr := s.trainer()
+	timed(b, s.Config.Rollout.Groups*s.Config.Rollout.GroupSize, func() (float64, error) {
+		stats, err := tr.Iterate(context.Background())
+		return stats.Seconds.Reward, err
+	})
+}
+
+// timed reports the time of one of the n pictures of an operation; op returns the seconds
+// that do not count. The first call, which compiles and allocates, is not timed.
+func timed(b *testing.B, n int, op func() (float64, error)) {
+	b.Helper()
+	if _, err := op(); err != nil {
+		b.Fatal(err)
+	}
+	var other float64
+	for b.Loop() {
+		seconds, err := op()
+		if err != nil {
+			b.Fatal(err)
+		}
+		other += seconds
+	}
+	b.ReportMetric((float64(b.Elapsed().Nanoseconds())-1e9*other)/float64(b.N)/float64(n), "ns/picture")
+}
