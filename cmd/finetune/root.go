@@ -45,8 +45,8 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	code := exitCode(err)
-	if code == exitStopped {
-		err = run.ErrStopped // rather than what the work that it interrupted says of it
+	if errors.Is(err, context.Canceled) && !errors.Is(err, run.ErrStopped) {
+		err = run.ErrStopped // rather than what the work that was interrupted says of it
 	}
 	fmt.Fprintln(stderr, "finetune: "+strings.TrimPrefix(err.Error(), "finetune: "))
 	var u usageError

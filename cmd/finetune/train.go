@@ -162,7 +162,7 @@ is what it would have been without the interruption, bit for bit.`,
 // finished says how a run ended, and prints its folder or its result.
 func finished(cmd *cobra.Command, output outputFlags, dir string, result eval.Result, err error) error {
 	if errors.Is(err, run.ErrStopped) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "saved; go on with\n\n    %s\n\n", program()+" "+shell.Line([]string{"resume", dir}))
+		fmt.Fprintf(cmd.ErrOrStderr(), "saved; go on with\n\n    %s\n\n", shell.Line(append(program(), "resume", dir)))
 	}
 	if err != nil {
 		return err
@@ -179,11 +179,11 @@ func finished(cmd *cobra.Command, output outputFlags, dir string, result eval.Re
 }
 
 // program returns how the user calls this program.
-func program() string {
+func program() []string {
 	if strings.Contains(os.Args[0], "go-build") { // where `go run` puts it
-		return "go run ./cmd/finetune"
+		return []string{"go", "run", "./cmd/finetune"}
 	}
-	return os.Args[0]
+	return os.Args[:1:1]
 }
 
 // printJSON prints v, indented.

@@ -108,6 +108,7 @@ func createFolder(dir string, info eval.RunInfo, recipe string, c *config.Config
 	return f, nil
 }
 
+// create writes the first files of a run, if there is nothing else in the folder.
 func (f *folder) create(recipe string, c *config.Config) error {
 	if err := CheckFresh(f.dir); err != nil {
 		return err

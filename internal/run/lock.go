@@ -34,13 +34,12 @@ func claim(dir, advice string) (*flock.Flock, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
 	defer cancel()
 	l := lockOf(dir)
-	switch free, err := l.TryLockContext(ctx, lockPatience/10); {
+	_, err := l.TryLockContext(ctx, lockPatience/10)
+	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, setup(inUse(dir, advice))
+		return nil, errors.Join(setup(inUse(dir, advice)), l.Close())
 	case err != nil:
-		return nil, fmt.Errorf("%s: cannot be locked for this process: %w", dir, err)
-	case !free:
-		return nil, setup(inUse(dir, advice))
+		return nil, errors.Join(fmt.Errorf("%s: cannot be locked for this process: %w", dir, err), l.Close())
 	}
 	return l, nil
 }
