@@ -2,16 +2,19 @@ package kernel
 
 //go:generate go run ./gen
 
-// tile is the argument of a micro-kernel: C[rows,cols] (+)= A·B. Strides are
-// in bytes. The assembly knows the layout.
+// tile is the argument of a micro-kernel: C[rows,cols] (+)= A·B for a strip of count tiles
+// side by side. Strides are in bytes. The assembly knows the layout, and moves b, c and
+// count.
 type tile struct {
 	a, b, c *float32
 	rowA    uintptr // from one row of A to the next
-	stepA   uintptr // from one k to the next
+	stepA   uintptr // from one k to the next; 4, or rowA is
 	rowB    uintptr
+	panel   uintptr // from a tile's columns of B to those of the next
 	rowC    uintptr
 	k       int    // > 0
-	mask    uint64 // bit j: column j exists
+	count   int    // > 0
+	mask    uint64 // bit j: column j exists, of every tile
 	acc     uint64 // not 0: start from C
 }
 
@@ -63,32 +66,48 @@ func (g *product) block(s *scratch, p, kc, j, nc int) {
 	if g.acc || p > 0 {
 		t.acc = 1
 	}
-	b, panel := g.blockOfB(s, &t, p, kc, j, nc)
-	width := 2 * g.lanes
+	direct := g.packB(s, p, kc, j, nc)
 	rows := evenly(g.m, g.rows)
 	for i := 0; i < g.m; i += rows {
 		mr := min(rows, g.m-i)
-		g.tileOfA(s, &t, i, mr, p)
-		for jj := 0; jj < nc; jj += width {
-			cols := min(width, nc-jj)
-			t.b = &b[jj/width*panel]
-			t.c = &g.c[i*g.ldc+j+jj]
-			t.mask = columns(cols)
-			g.tile(&t, mr, cols > g.lanes)
+		g.tileOfA(s, &t, i, mr, p, nc)
+		c := g.c[i*g.ldc+j:]
+		if direct > 0 {
+			t.rowB = 4 * uintptr(g.ldb)
+			g.strip(&t, mr, direct, c, g.b[p*g.ldb+j:], 1)
+		}
+		if direct < nc {
+			t.rowB = 8 * uintptr(g.lanes)
+			g.strip(&t, mr, nc-direct, c[direct:], s.b[direct*kc:], kc)
 		}
 	}
 }
 
-// blockOfB returns the block of B and the distance between its panels, each as
-// wide as a tile, and sets t.rowB. A small product reads B where it is.
-func (g *product) blockOfB(s *scratch, t *tile, p, kc, j, nc int) (b []float32, panel int) {
+// strip runs the micro-kernel for rows rows and n columns of C: whole tiles, then the
+// rest. The panels of b are height rows of a tile apart.
+func (g *product) strip(t *tile, rows, n int, c, b []float32, height int) {
 	width := 2 * g.lanes
-	if !g.tb && g.m <= 4*g.rows && (g.lanes == 16 || nc%width == 0) {
-		t.rowB = 4 * uintptr(g.ldb)
-		return g.b[p*g.ldb+j:], width
+	t.panel = 4 * uintptr(width*height)
+	whole := n / width
+	if whole > 0 {
+		t.b, t.c, t.count, t.mask = &b[0], &c[0], whole, columns(width)
+		g.tile(t, rows, true)
 	}
-	t.rowB = 4 * uintptr(width)
-	for jj := 0; jj < nc; jj += width {
+	if rest := n % width; rest > 0 {
+		t.b, t.c, t.count, t.mask = &b[whole*width*height], &c[whole*width], 1, columns(rest)
+		g.tile(t, rows, rest > g.lanes)
+	}
+}
+
+// packB copies the block of B to s.b in panels, each as wide as a tile and kc rows long.
+// It returns the number of columns, from the first on, that are read where they are
+// instead: in a small product, those of whole panels.
+func (g *product) packB(s *scratch, p, kc, j, nc int) (direct int) {
+	width := 2 * g.lanes
+	if !g.tb && g.m <= 4*g.rows {
+		direct = nc / width * width
+	}
+	for jj := direct; jj < nc; jj += width {
 		if !g.tb {
 			g.packRows(&s.b[jj*kc], &g.b[p*g.ldb+j+jj], width, g.ldb, kc, min(width, nc-jj))
 			continue
@@ -97,15 +116,21 @@ func (g *product) blockOfB(s *scratch, t *tile, p, kc, j, nc int) (b []float32, 
 			g.transpose(&s.b[jj*kc+half-jj], &g.b[(j+half)*g.ldb+p], width, g.ldb, min(g.lanes, nc-half), kc)
 		}
 	}
-	return s.b[:], width * kc
+	return direct
 }
 
-// tileOfA sets t.a and the strides of A for rows i to i+mr from column p on. A
-// long tile of a transposed A is packed, since its rows are far apart.
-func (g *product) tileOfA(s *scratch, t *tile, i, mr, p int) {
+// tileOfA sets t.a and the strides of A for rows i to i+mr from column p on. A tile whose
+// rows are far apart is copied if it is used often: else few sets of the first-level cache
+// would have to hold all of it.
+func (g *product) tileOfA(s *scratch, t *tile, i, mr, p, nc int) {
 	switch {
-	case !g.ta:
+	case !g.ta && (g.lda == t.k || nc < 128):
 		t.a, t.rowA, t.stepA = &g.a[i*g.lda+p], 4*uintptr(g.lda), 4
+	case !g.ta:
+		for r := range mr {
+			copy(s.a[r*t.k:(r+1)*t.k], g.a[(i+r)*g.lda+p:])
+		}
+		t.a, t.rowA, t.stepA = &s.a[0], 4*uintptr(t.k), 4
 	case g.k <= 64:
 		t.a, t.rowA, t.stepA = &g.a[p*g.lda+i], 4, 4*uintptr(g.lda)
 	default:

@@ -8,49 +8,57 @@ func tile256(s *source, rows, vecs int) {
 	name := fmt.Sprintf("tile256x%dx%d", rows, vecs)
 	fmt.Fprintf(s, "\n// func %s(t *tile)", name)
 	s.text(name, 8)
-	loadTile(s, rows)
+	loadTile(s)
+	loadPanel(s, rows)
 	startC256(s, rows, vecs)
+	s.op("CMPQ R8, $4")
+	s.op("JE steps")
 	rowStrides(s)
-	s.op("TESTQ CX, CX")
-	s.op("JZ done")
-	s.op("PCALIGN $64")
-	s.label("loop")
-	for v := range vecs {
-		s.op("VMOVUPS %d(BX), Y%d", 32*v, 12+v)
-	}
-	for r := range rows {
-		s.op("VBROADCASTSS %s, Y%d", rowAddr(r), 14+r%2)
-		for v := range vecs {
-			s.op("VFMADD231PS Y%d, Y%d, Y%d", 14+r%2, 12+v, r*vecs+v)
+	loops(s, "rows", func(u int) { step256(s, rows, vecs, u, rowAddr) }, func(n int) { s.op("ADDQ $%d, SI", 4*n) })
+	s.op("JMP done")
+	s.label("steps")
+	s.op("LEAQ (R11)(R11*2), R9")
+	loops(s, "step", func(u int) { step256(s, rows, vecs, u, stepAddr) }, func(n int) {
+		if n == unroll {
+			s.op("LEAQ (SI)(R11*4), SI")
+		} else {
+			s.op("ADDQ R11, SI")
 		}
-	}
-	s.op("ADDQ R11, SI")
-	s.op("ADDQ R12, BX")
-	s.op("DECQ CX")
-	s.op("JNZ loop")
+	})
 	s.label("done")
 	partial256(s, vecs, "part")
 	eachC256(s, rows, vecs, "VMOVUPS Y%[1]d, %[3]d(DX)")
-	s.op("VZEROUPPER")
-	s.op("RET")
+	nextPanel(s, 32*vecs)
 	s.label("part")
 	eachC256(s, rows, vecs, "VMASKMOVPS Y%[1]d, Y%[2]d, %[3]d(DX)")
 	s.op("VZEROUPPER")
 	s.op("RET")
 }
 
+// step256 writes step u of the body: rows·vecs fused multiply-adds.
+func step256(s *source, rows, vecs, u int, addr func(r, u int) string) {
+	for v := range vecs {
+		s.op("VMOVUPS %s, Y%d", vecAddr(32*v, u), 12+v)
+	}
+	for r := range rows {
+		s.op("VBROADCASTSS %s, Y%d", addr(r, u), 14+r%2)
+		for v := range vecs {
+			s.op("VFMADD231PS Y%d, Y%d, Y%d", 14+r%2, 12+v, r*vecs+v)
+		}
+	}
+}
+
 // startC256 sets the accumulators to C, or to zero.
 func startC256(s *source, rows, vecs int) {
 	s.op("CMPQ %d(AX), $0", tileAcc)
 	s.op("JE zero")
-	s.op("MOVQ DX, DI")
 	partial256(s, vecs, "partIn")
 	eachC256(s, rows, vecs, "VMOVUPS %[3]d(DX), Y%[1]d")
-	s.op("MOVQ DI, DX")
+	s.op("MOVQ %d(AX), DX", tileC)
 	s.op("JMP ready")
 	s.label("partIn")
 	eachC256(s, rows, vecs, "VMASKMOVPS %[3]d(DX), Y%[2]d, Y%[1]d")
-	s.op("MOVQ DI, DX")
+	s.op("MOVQ %d(AX), DX", tileC)
 	s.op("JMP ready")
 	s.label("zero")
 	for i := range rows * vecs {
