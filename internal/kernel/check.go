@@ -5,6 +5,7 @@ const (
 	shortSlice    = "kernel: slice too short"
 	badLength     = "kernel: slice lengths differ"
 	badDimension  = "kernel: negative dimension"
+	badLevel      = "kernel: matrix not packed, or at another level"
 	badLeadingDim = "kernel: leading dimension smaller than row length"
 )
 

@@ -10,11 +10,12 @@ const (
 	blockB = 128 << 10
 	tailB  = 16 * 32 // written past the end by transpose
 	tileA  = 16      // widest row of a packed tile of A
+	tilesA = 8       // tiles of a transposed A that are packed at a time
 )
 
 // scratch is the working space of one running call.
 type scratch struct {
-	a [blockK * tileA]float32
+	a [tilesA * tileA * blockK]float32
 	b [blockB + tailB]float32
 }
 

@@ -27,10 +27,10 @@ func tile256(s *source, rows, vecs int) {
 	})
 	s.label("done")
 	partial256(s, vecs, "part")
-	eachC256(s, rows, vecs, "VMOVUPS Y%[1]d, %[3]d(DX)")
+	eachC256(s, rows, vecs, "R13", "VMOVUPS Y%[1]d, %[3]d(DX)")
 	nextPanel(s, 32*vecs)
 	s.label("part")
-	eachC256(s, rows, vecs, "VMASKMOVPS Y%[1]d, Y%[2]d, %[3]d(DX)")
+	eachC256(s, rows, vecs, "R13", "VMASKMOVPS Y%[1]d, Y%[2]d, %[3]d(DX)")
 	s.op("VZEROUPPER")
 	s.op("RET")
 }
@@ -48,23 +48,21 @@ func step256(s *source, rows, vecs, u int, addr func(r, u int) string) {
 	}
 }
 
-// startC256 sets the accumulators to C, or to zero.
+// startC256 sets the accumulators to what they start from, or to zero.
 func startC256(s *source, rows, vecs int) {
-	s.op("CMPQ %d(AX), $0", tileAcc)
-	s.op("JE zero")
+	startFrom(s)
 	partial256(s, vecs, "partIn")
-	eachC256(s, rows, vecs, "VMOVUPS %[3]d(DX), Y%[1]d")
-	s.op("MOVQ %d(AX), DX", tileC)
+	eachC256(s, rows, vecs, "R15", "VMOVUPS %[3]d(DX), Y%[1]d")
 	s.op("JMP ready")
 	s.label("partIn")
-	eachC256(s, rows, vecs, "VMASKMOVPS %[3]d(DX), Y%[2]d, Y%[1]d")
-	s.op("MOVQ %d(AX), DX", tileC)
+	eachC256(s, rows, vecs, "R15", "VMASKMOVPS %[3]d(DX), Y%[2]d, Y%[1]d")
 	s.op("JMP ready")
 	s.label("zero")
 	for i := range rows * vecs {
 		s.op("VXORPS Y%[1]d, Y%[1]d, Y%[1]d", i)
 	}
 	s.label("ready")
+	s.op("MOVQ %d(AX), DX", tileC)
 }
 
 // partial256 jumps to label, with the masks in Y12 and Y13, if some columns of
@@ -83,14 +81,14 @@ func partial256(s *source, vecs int, label string) {
 }
 
 // eachC256 writes format for every vector of C: the accumulator, its mask and
-// its offset from DX, which walks down the rows.
-func eachC256(s *source, rows, vecs int, format string) {
+// its offset from DX, which walks down rows that are stride apart.
+func eachC256(s *source, rows, vecs int, stride, format string) {
 	for r := range rows {
 		for v := range vecs {
 			s.op(format, r*vecs+v, 12+v, 32*v)
 		}
 		if r+1 < rows {
-			s.op("ADDQ R13, DX")
+			s.op("ADDQ %s, DX", stride)
 		}
 	}
 }

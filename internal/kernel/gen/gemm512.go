@@ -15,7 +15,8 @@ const (
 	tileK     = 64
 	tileCount = 72
 	tileMask  = 80
-	tileAcc   = 88
+	tileFrom  = 88
+	tileRowF  = 96
 )
 
 // unroll is the number of steps along k in the body of the main loop.
@@ -58,7 +59,6 @@ func loadPanel(s *source, rows int) {
 	s.label("panel")
 	s.op("MOVQ %d(AX), SI", tileA)
 	s.op("MOVQ %d(AX), BX", tileB)
-	s.op("MOVQ %d(AX), DX", tileC)
 	s.op("MOVQ %d(AX), CX", tileK)
 	if rows > 7 {
 		s.op("LEAQ (R8)(R8*2), R9")
@@ -74,10 +74,22 @@ func nextPanel(s *source, bytes int) {
 	s.op("MOVQ %d(AX), R9", tilePanel)
 	s.op("ADDQ R9, %d(AX)", tileB)
 	s.op("ADDQ $%d, %d(AX)", bytes, tileC)
+	s.op("CMPQ %d(AX), $0", tileFrom)
+	s.op("JE panel")
+	s.op("ADDQ $%d, %d(AX)", bytes, tileFrom)
 	s.op("JMP panel")
 	s.label("last")
 	s.op("VZEROUPPER")
 	s.op("RET")
+}
+
+// startFrom points DX, with the row stride R15, to what the accumulators start from, or
+// jumps to zero.
+func startFrom(s *source) {
+	s.op("MOVQ %d(AX), DX", tileFrom)
+	s.op("TESTQ DX, DX")
+	s.op("JZ zero")
+	s.op("MOVQ %d(AX), R15", tileRowF)
 }
 
 // rowStrides sets R9 and R10 for rowAddr.
@@ -121,7 +133,7 @@ func tile512(s *source, rows, vecs int) {
 		}
 	})
 	s.label("done")
-	eachC512(s, rows, vecs, "VMOVUPS Z%[1]d, K%[2]d, %[3]d(DX)")
+	eachC512(s, rows, vecs, "R13", "VMOVUPS Z%[1]d, K%[2]d, %[3]d(DX)")
 	nextPanel(s, 64*vecs)
 }
 
@@ -164,29 +176,28 @@ func step512(s *source, rows, vecs, u int, addr func(r, u int) string) {
 	}
 }
 
-// startC512 sets the accumulators to C, or to zero.
+// startC512 sets the accumulators to what they start from, or to zero.
 func startC512(s *source, rows, vecs int) {
-	s.op("CMPQ %d(AX), $0", tileAcc)
-	s.op("JE zero")
-	eachC512(s, rows, vecs, "VMOVUPS.Z %[3]d(DX), K%[2]d, Z%[1]d")
-	s.op("MOVQ %d(AX), DX", tileC)
+	startFrom(s)
+	eachC512(s, rows, vecs, "R15", "VMOVUPS.Z %[3]d(DX), K%[2]d, Z%[1]d")
 	s.op("JMP ready")
 	s.label("zero")
 	for i := range rows * vecs {
 		s.op("VPXORD Z%[1]d, Z%[1]d, Z%[1]d", i)
 	}
 	s.label("ready")
+	s.op("MOVQ %d(AX), DX", tileC)
 }
 
 // eachC512 writes format for every vector of C: the accumulator, its mask and
-// its offset from DX, which walks down the rows.
-func eachC512(s *source, rows, vecs int, format string) {
+// its offset from DX, which walks down rows that are stride apart.
+func eachC512(s *source, rows, vecs int, stride, format string) {
 	for r := range rows {
 		for v := range vecs {
 			s.op(format, r*vecs+v, v+1, 64*v)
 		}
 		if r+1 < rows {
-			s.op("ADDQ R13, DX")
+			s.op("ADDQ %s, DX", stride)
 		}
 	}
 }

@@ -1,0 +1,66 @@
+package kernel
+
+// A Packed is the right factor of a product in the order in which the product reads it.
+// Packing costs about as much as a product of 10 rows, so it pays where a matrix, such
+// as the weights of a layer, is multiplied more than once. The order depends on the level.
+// The zero value is ready for Pack. Any number of goroutines may multiply with it at once.
+type Packed struct {
+	tb    bool
+	n, k  int
+	level Level
+	b     []float32 // as it was given, for Portable
+	data  []float32 // in panels, for the other levels
+}
+
+// Pack makes p the matrix op(B)[k,n]: B is stored [k,n], or [n,k] if tb, rows without
+// gaps. b must not change while p is in use. The memory of an earlier Pack is used again.
+func (p *Packed) Pack(tb bool, n, k int, b []float32) {
+	checkMatrix(b, n, k, k)
+	p.tb, p.n, p.k, p.level, p.b = tb, n, k, level, b
+	if level > Portable && n > 0 && k > 0 {
+		p.data = packed(p.data, tb, n, k, b)
+	}
+}
+
+// Ready reports whether p was packed at the level in use.
+func (p *Packed) Ready() bool { return p.b != nil && p.level == level }
+
+// Bytes returns the memory of p's own.
+func (p *Packed) Bytes() int { return 4 * cap(p.data) }
+
+// ld returns the leading dimension of the matrix as it was given.
+func (p *Packed) ld() int {
+	if p.tb {
+		return p.k
+	}
+	return p.n
+}
+
+// GemmPacked is [Gemm] with op(B) packed, plus the row vector bias[n] if that is not nil:
+// every chain then starts at its element. It panics if b was packed at another level.
+func GemmPacked(ta bool, m int, a []float32, lda int, b *Packed, bias, c []float32, ldc int) {
+	if !b.Ready() {
+		panic(badLevel)
+	}
+	checkMatrix(c, m, b.n, ldc)
+	checkOptional(bias, b.n)
+	if m == 0 || b.n == 0 {
+		return
+	}
+	if ta {
+		checkMatrix(a, b.k, m, lda)
+	} else {
+		checkMatrix(a, m, b.k, lda)
+	}
+	if level > Portable && b.k > 0 {
+		gemmPacked(ta, m, a, lda, b, bias, c, ldc)
+		return
+	}
+	for i := range m {
+		row := c[i*ldc : i*ldc+b.n]
+		if clear(row); bias != nil {
+			copy(row, bias)
+		}
+	}
+	gemmNaive(ta, b.tb, m, b.n, b.k, a, lda, b.b, b.ld(), c, ldc, true)
+}

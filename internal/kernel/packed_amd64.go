@@ -1,0 +1,36 @@
+package kernel
+
+// packed returns op(B)[k,n] in panels, in the memory of data if that is large enough: for
+// each block of k, for each tile's width of columns, the rows of the block. Behind them
+// is room for what transpose writes past the end.
+func packed(data []float32, tb bool, n, k int, b []float32) []float32 {
+	g := product{machine: level.machine(), tb: tb, n: n, k: k, b: b, ldb: n}
+	if tb {
+		g.ldb = k
+	}
+	width := g.width()
+	columns := padded(n, width)
+	if size := columns*k + tailB; cap(data) < size {
+		data = make([]float32, size)
+	} else {
+		data = data[:size]
+	}
+	kc := evenly(k, blockK)
+	for p := 0; p < k; p += kc {
+		height := min(kc, k-p)
+		for j := 0; j < n; j += width {
+			g.pack(data[p*columns+j*height:], p, height, j, min(width, n-j))
+		}
+	}
+	return data
+}
+
+func gemmPacked(ta bool, m int, a []float32, lda int, b *Packed, bias, c []float32, ldc int) {
+	g := product{
+		machine: level.machine(), ta: ta, m: m, n: b.n, k: b.k, a: a, lda: lda, c: c, ldc: ldc,
+		packed: b.data, bias: bias,
+	}
+	s := borrow()
+	g.run(s)
+	giveBack(s)
+}

@@ -1,0 +1,59 @@
+package kernel
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// A product with a packed factor has the bits of one without, and a bias begins the chain.
+func TestGemmPackedEqualsGemm(t *testing.T) {
+	sizes := []gemmCase{{1, 1, 1}, {1, 40, 7}, {3, 5, 0}, {15, 33, 15}, {57, 47, 70}, {70, 100, 401}, {2, 1100, 130}, {129, 17, 800}}
+	levels(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		var p Packed // one for all: its memory is used again
+		for _, s := range sizes {
+			for form := range 8 {
+				ta, tb, biased := form&1 > 0, form&2 > 0, form&4 > 0
+				lda := s.k
+				if ta {
+					lda = s.m
+				}
+				a, b := random(r, s.m*s.k), random(r, s.n*s.k)
+				p.Pack(tb, s.n, s.k, b)
+				got, want := random(r, s.m*s.n), make([]float32, s.m*s.n)
+				var bias []float32
+				if biased {
+					bias = random(r, s.n)
+					FillRows(want, bias, s.m, s.n)
+				}
+				Gemm(ta, tb, s.m, s.n, s.k, a, lda, b, p.ld(), want, s.n, biased)
+				GemmPacked(ta, s.m, a, lda, &p, bias, got, s.n)
+				sameBits(t, fmt.Sprintf("GemmPacked(%v, %v, %v, bias %v)", ta, tb, s, biased), got, want)
+			}
+		}
+	})
+}
+
+// A factor that was packed at another level is not ready.
+func TestPackedKnowsItsLevel(t *testing.T) {
+	old := SetLevel(Portable)
+	defer SetLevel(old)
+	var p Packed
+	if p.Ready() {
+		t.Error("the zero value is ready")
+	}
+	p.Pack(true, 2, 3, make([]float32, 6))
+	if !p.Ready() {
+		t.Error("not ready after Pack")
+	}
+	if SetLevel(old); old == Portable {
+		t.Skip("this machine has one level")
+	}
+	defer func() {
+		if got := recover(); got != badLevel {
+			t.Errorf("panic %v, want %q", got, badLevel)
+		}
+	}()
+	GemmPacked(false, 1, make([]float32, 3), 3, &p, nil, make([]float32, 2), 2)
+}
