@@ -200,9 +200,9 @@ func (p *problem) check(t *testing.T) {
 	}
 	slope := kernel.Dot64(grad, direction)
 	h := move / math.Abs(slope)
-	theta := p.tr.Model.Theta().Trainable()
-	origin := slices.Clone(theta)
+	origin := slices.Clone(p.tr.Model.Theta().Trainable())
 	at := func(h float64) float64 {
+		theta := p.tr.Model.Theta().Trainable()
 		for i, x := range origin {
 			theta[i] = float32(float64(x) + h*float64(direction[i]))
 		}

@@ -103,14 +103,14 @@ func (tr *Trainer) gradient(ctx context.Context, records, anchors []record, tran
 	all, total := slices.Concat(records, anchors), counts{len(records), len(anchors)}
 	terms = make([]Term, len(all))
 	chunks := slices.Collect(slices.Chunk(all, tr.MicroBatch))
-	err = tr.team.Gradient(ctx, tr.grad, len(chunks), func(r *policy.Replica, partial []float32, i int) error {
+	err = tr.team.Gradient(ctx, tr.grad, len(chunks), func(r *policy.Replica, sum *policy.Sum, i int) error {
 		b := tr.batch(chunks[i], transitions, weights, total)
 		if obj.kl {
 			if err := tr.refer(b); err != nil {
 				return err
 			}
 		}
-		out, err := r.Gradient(partial, obj, b.Batch)
+		out, err := r.AddGradient(sum, obj, b.Batch)
 		if err != nil {
 			return err
 		}

@@ -13,12 +13,13 @@ type Builder struct {
 	shapes  map[string][]int
 	adapter *LoRA // nil: no adapter
 	nodes   map[string]graph.Node
-	null    Inputs // the unconditional input of guidance, made on first use
+	layers  map[string]bool // parameters that are matrices of layers, with their adapters
+	null    Inputs          // the unconditional input of guidance, made on first use
 }
 
 // newBuilder returns a builder for params in an empty graph.
 func newBuilder(params []Parameter, adapter *LoRA) *Builder {
-	b := &Builder{Graph: graph.New(), shapes: map[string][]int{}, adapter: adapter, nodes: map[string]graph.Node{}}
+	b := &Builder{Graph: graph.New(), shapes: map[string][]int{}, adapter: adapter, nodes: map[string]graph.Node{}, layers: map[string]bool{}}
 	for _, p := range params {
 		b.shapes[p.Name] = p.Shape
 	}
@@ -45,13 +46,14 @@ func (b *Builder) Param(name string) graph.Node {
 }
 
 // Linear applies the layer called name (name.weight, name.bias) to x, plus its
-// adapter if it has one.
+// adapter if it has one. The input name.weight of the graph then holds the layer's matrix
+// with the adapter folded in.
 func (b *Builder) Linear(name string, x graph.Node) graph.Node {
-	y := graph.Linear(x, b.Param(name+".weight"), b.Param(name+".bias"))
+	w, bias := b.Param(name+".weight"), b.Param(name+".bias")
+	b.layers[name+".weight"] = true
 	if _, adapted := b.shapes[name+".lora_A.weight"]; !adapted {
-		return y
+		return graph.Linear(x, w, bias)
 	}
-	down := graph.Linear(x, b.Param(name+".lora_A.weight"), nil)
-	up := graph.Linear(down, b.Param(name+".lora_B.weight"), nil)
-	return graph.AddScaled(y, up, b.adapter.scale())
+	down, up := b.Param(name+".lora_A.weight"), b.Param(name+".lora_B.weight")
+	return graph.LowRank(x, w, bias, down, up, b.adapter.scale())
 }

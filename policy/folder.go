@@ -180,11 +180,11 @@ func weightsOf(f *safetensors.File, params []Parameter, stored func(name string)
 func saveWeights(file string, w *Weights, strip, prefix string, opts SaveOptions) error {
 	var tensors []safetensors.Tensor
 	for _, p := range w.Parameters() {
-		if !kernel.AllFinite(w.Tensor(p.Name)) {
+		if !kernel.AllFinite(w.tensor(p.Name)) {
 			return fmt.Errorf("tensor %q is not finite", p.Name)
 		}
 		tensors = append(tensors, safetensors.Tensor{
-			Name: prefix + p.Name[len(strip):], DType: opts.dtype(), Shape: p.Shape, Data: w.Tensor(p.Name),
+			Name: prefix + p.Name[len(strip):], DType: opts.dtype(), Shape: p.Shape, Data: w.tensor(p.Name),
 		})
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {

@@ -100,7 +100,7 @@ func tapeGradient(t *testing.T, m *Model, b Batch) (float64, [][]float32) {
 	data["null_hidden"], data["null_pooled"] = m.null.Hidden, m.null.Pooled
 	data["target"] = make([]float32, len(b.X))
 	paramKey(31, len(b.Cond)).Normals(data["target"])
-	for _, w := range []*Weights{m.Weights, m.Adapter} {
+	for _, w := range []*Weights{m.Merged(m.Theta()), m.Adapter} {
 		if w != nil {
 			for _, param := range w.Parameters() {
 				data[param.Name] = w.Tensor(param.Name)
@@ -142,8 +142,8 @@ func TestTeamIsInvariant(t *testing.T) {
 		team := m.NewTeam(m.Theta(), workers)
 		grad := make([]float32, len(m.Theta().Trainable()))
 		for range 2 { // buffers that were used
-			err := team.Gradient(context.Background(), grad, batches, func(r *Replica, partial []float32, i int) error {
-				_, err := r.Gradient(partial, FlowMatching{}, tinyBatch(m, 1+i%3))
+			err := team.Gradient(context.Background(), grad, batches, func(r *Replica, sum *Sum, i int) error {
+				_, err := r.AddGradient(sum, FlowMatching{}, tinyBatch(m, 1+i%3))
 				return err
 			})
 			if err != nil {
@@ -179,7 +179,7 @@ func TestTeamError(t *testing.T) {
 	m := NewModel(&MLP{Dim: 2, Hidden: 3, Layers: 1, PooledDim: 1}, nil, 1)
 	team := m.NewTeam(m.Theta(), 2)
 	grad := make([]float32, len(m.Theta().Trainable()))
-	err := team.Gradient(context.Background(), grad, 20, func(_ *Replica, _ []float32, i int) error {
+	err := team.Gradient(context.Background(), grad, 20, func(_ *Replica, _ *Sum, i int) error {
 		if i == 5 {
 			return errNoLayer
 		}
@@ -190,10 +190,12 @@ func TestTeamError(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := team.Gradient(ctx, grad, 3, func(*Replica, []float32, int) error { return nil }); err != context.Canceled {
+	if err := team.Gradient(ctx, grad, 3, func(*Replica, *Sum, int) error { return nil }); err != context.Canceled {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
-	if err := team.Gradient(context.Background(), grad, 3, func(_ *Replica, p []float32, _ int) error { p[0]++; return nil }); err != nil || grad[0] != 3 {
+	one := make([]float32, len(grad))
+	one[0] = 1
+	if err := team.Gradient(context.Background(), grad, 3, func(_ *Replica, s *Sum, _ int) error { s.Add(1, one); return nil }); err != nil || grad[0] != 3 {
 		t.Errorf("after an error: %v, %v, want 3", grad[0], err)
 	}
 }

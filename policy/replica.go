@@ -3,9 +3,9 @@ package policy
 import (
 	"context"
 	"fmt"
+	"math/bits"
 
 	"flowgrpo/internal/graph"
-	"flowgrpo/internal/kernel"
 )
 
 // A Replica runs a model with one Theta on one device. Programs are compiled on
@@ -30,7 +30,8 @@ type program struct {
 	*graph.Program
 	builder        *Builder
 	hidden, pooled []float32
-	outputs        int // that the objective asked for, after its loss
+	outputs        int   // that the objective asked for, after its loss
+	weights        stamp // of the parameters that are bound
 }
 
 // Velocity implements [VelocityModel].
@@ -45,22 +46,40 @@ func (r *Replica) Velocity(ctx context.Context, dst, x []float32, t float64, con
 	return r.VelocityAt(dst, x, times, cond)
 }
 
-// VelocityAt is Velocity with a time for each sample.
+// VelocityAt is Velocity with a time for each sample. The batch is computed in slices whose
+// activations stay in the cache, of few sizes, so that few programs serve every batch.
 func (r *Replica) VelocityAt(dst, x, times []float32, cond []Condition) error {
-	p, err := r.velocityProgram(len(cond))
-	if err != nil {
-		return err
+	dim := r.model.Network.Shape().Dim()
+	for lo, n := 0, 0; lo < len(cond); lo += n {
+		n = slice(len(cond) - lo)
+		p, err := r.velocityProgram(n)
+		if err != nil {
+			return err
+		}
+		hi := lo + n
+		r.bind(p, x[lo*dim:hi*dim], times[lo:hi], cond[lo:hi])
+		p.Run()
+		copy(dst[lo*dim:hi*dim], p.Output(0).F32)
 	}
-	r.bind(p, x, times, cond)
-	p.Run()
-	copy(dst, p.Output(0).F32)
 	return nil
 }
+
+// maxSlice is the largest slice, a power of two: enough rows to read the weights for, and
+// few enough for what lies between two layers to stay in the cache.
+const maxSlice = 16
+
+// slice returns the size of the next slice of n samples: a power of two.
+func slice(n int) int { return min(maxSlice, 1<<(bits.Len(uint(n))-1)) }
 
 // Gradient adds the gradient of obj over the batch to grad, which is laid out like
 // [Theta.Trainable]. The first buffer returned is the loss, the others are the
 // objective's outputs; all are overwritten by the next call.
 func (r *Replica) Gradient(grad []float32, obj Objective, batch Batch) ([]graph.Buffer, error) {
+	return r.AddGradient(&Sum{grad: grad, started: true}, obj, batch)
+}
+
+// AddGradient is Gradient for the sum of a [Team].
+func (r *Replica) AddGradient(sum *Sum, obj Objective, batch Batch) ([]graph.Buffer, error) {
 	p, err := r.gradientProgram(obj, len(batch.Cond))
 	if err != nil {
 		return nil, err
@@ -69,29 +88,23 @@ func (r *Replica) Gradient(grad []float32, obj Objective, batch Batch) ([]graph.
 	if batch.Bind != nil {
 		batch.Bind(p.Program)
 	}
-	p.Run()
-	outputs := make([]graph.Buffer, p.outputs+1)
-	for i := range outputs {
-		outputs[i] = p.Output(i)
-	}
 	w := r.theta.Trained()
 	for i, param := range w.TrainableParameters() {
 		at := w.Offset(param.Name)
-		kernel.Axpy(grad[at:at+param.Size()], 1, p.Output(len(outputs)+i).F32)
+		p.BindSum(i, sum.grad[at:at+param.Size()])
+	}
+	p.RunSums(sum.started)
+	sum.started = true
+	outputs := make([]graph.Buffer, p.outputs+1)
+	for i := range outputs {
+		outputs[i] = p.Output(i)
 	}
 	return outputs, nil
 }
 
 // bind points the program at its parameters and inputs.
 func (r *Replica) bind(p *program, x, times []float32, cond []Condition) {
-	for _, w := range []*Weights{r.theta.Base, r.theta.Adapter} {
-		if w == nil {
-			continue
-		}
-		for _, param := range w.Parameters() {
-			p.Bind(param.Name, w.Tensor(param.Name))
-		}
-	}
+	r.bindWeights(p)
 	s := r.model.Network.Shape()
 	hidden, pooled := s.Tokens*s.Joint, s.Pooled
 	for i, c := range cond {
@@ -105,6 +118,28 @@ func (r *Replica) bind(p *program, x, times []float32, cond []Condition) {
 	if r.model.null.Hidden != nil {
 		p.Bind("null_hidden", r.model.null.Hidden)
 		p.Bind("null_pooled", r.model.null.Pooled)
+	}
+}
+
+// bindWeights points the program at its parameters, if they may have changed.
+func (r *Replica) bindWeights(p *program) {
+	now := r.theta.stamp()
+	if p.weights == now {
+		return
+	}
+	p.weights = now
+	for _, w := range []*Weights{r.theta.Base, r.theta.Adapter} {
+		if w == nil {
+			continue
+		}
+		for _, param := range w.Parameters() {
+			if p.builder.layers[param.Name] {
+				data, packed := r.model.matrix(r.theta, param)
+				p.BindWeight(param.Name, data, packed)
+			} else {
+				p.Bind(param.Name, w.tensor(param.Name))
+			}
+		}
 	}
 }
 
@@ -161,8 +196,7 @@ func (r *Replica) gradientProgram(obj Objective, batch int) (*program, error) {
 		return nil, err
 	}
 	p.outputs = len(outputs)
-	all := append(append([]graph.Node{loss}, outputs...), grads...)
-	if p.Program, err = graph.Compile(all...); err != nil {
+	if p.Program, err = graph.CompileSums(grads, append([]graph.Node{loss}, outputs...)...); err != nil {
 		return nil, err
 	}
 	r.gradient[key] = p

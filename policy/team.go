@@ -8,57 +8,87 @@ import (
 	"flowgrpo/internal/kernel"
 )
 
-// lanes is the number of partial sums that a gradient is made of. Micro-batch i
-// always goes to lane i mod lanes, and lanes are added in order, so the sum does
-// not depend on how many workers there are.
-const lanes = 8
+// A gradient is made of partial sums, the lanes. Micro-batch i always goes to lane i mod the
+// number of lanes, and lanes are added in order, so the sum does not depend on how many
+// workers there are. The number depends on the model alone.
+const (
+	maxLanes  = 8         // also the most workers that can share an update
+	minLanes  = 2         //
+	laneBytes = 256 << 20 // of all lanes together, unless that is fewer than minLanes
+)
+
+// lanesOf returns the number of lanes for a model with that many trained parameters.
+func lanesOf(trained int) int {
+	n := maxLanes
+	for n > minLanes && 4*trained*n > laneBytes {
+		n /= 2
+	}
+	return n
+}
 
 // A Team computes the gradient of a large batch on several replicas. It is for one
 // goroutine: the workers are its own.
 //
-// For as long as it lives it holds 8 partial sums, 32 bytes per trained parameter
-// however many workers there are, and per worker the buffers of a replica's programs
-// ([Replica.Bytes]): activations and gradients of one micro-batch, and again of each
-// other size of micro-batch, such as that of the last one. They are allocated by the
-// first call of Gradient that needs them. The weights are shared.
+// For as long as it lives it holds its lanes but the first, at most 7 with 4 bytes per
+// trained parameter, and per worker the buffers of a replica's programs
+// ([Replica.Bytes]). They are allocated when they are first needed. The weights are shared.
 type Team struct {
 	replicas chan *Replica
 	workers  int
-	partial  [lanes][]float32
+	lanes    [][]float32
 }
 
-// NewTeam returns a team of workers replicas of m that run with theta, and allocates
-// the partial sums. workers must be at least 1.
+// NewTeam returns a team of workers replicas of m that run with theta. workers must be at
+// least 1; more than 8 are no use.
 func (m *Model) NewTeam(theta Theta, workers int) *Team {
 	t := &Team{replicas: make(chan *Replica, workers), workers: workers}
+	t.lanes = make([][]float32, lanesOf(theta.Trained().trained))
 	for range workers {
 		t.replicas <- m.NewReplica(theta)
-	}
-	for i := range t.partial {
-		t.partial[i] = make([]float32, len(theta.Trainable()))
 	}
 	return t
 }
 
+// A Sum is where the gradients of micro-batches are added up.
+type Sum struct {
+	grad    []float32
+	started bool // grad holds a sum; else anything
+}
+
+// Add adds scale·grad.
+func (s *Sum) Add(scale float32, grad []float32) {
+	if !s.started {
+		clear(s.grad)
+	}
+	s.started = true
+	kernel.Axpy(s.grad, scale, grad)
+}
+
 // Gradient stores in grad the sum of the gradients of n micro-batches: each calls
-// add(r, partial, i), which adds the gradient of micro-batch i to partial. Calls
+// add(r, sum, i), which adds the gradient of micro-batch i to sum. Calls
 // of add for different i run concurrently. grad is the same, bit for bit, for any
 // number of workers. The first error stops the work and is returned.
-func (t *Team) Gradient(ctx context.Context, grad []float32, n int, add func(r *Replica, partial []float32, i int) error) error {
+func (t *Team) Gradient(ctx context.Context, grad []float32, n int, add func(r *Replica, sum *Sum, i int) error) error {
 	p := pool.New().WithMaxGoroutines(t.workers).WithContext(ctx).WithCancelOnError().WithFirstError()
-	used := min(n, lanes)
+	used := min(n, len(t.lanes))
+	if used == 0 {
+		clear(grad)
+	}
 	for lane := range used {
 		p.Go(func(ctx context.Context) error {
 			r := <-t.replicas
 			defer func() { t.replicas <- r }()
-			clear(t.partial[lane])
-			for i := lane; i < n; i += lanes {
+			sum := &Sum{grad: t.lane(lane, grad)}
+			for i := lane; i < n; i += len(t.lanes) {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				if err := add(r, t.partial[lane], i); err != nil {
+				if err := add(r, sum, i); err != nil {
 					return err
 				}
+			}
+			if !sum.started {
+				clear(sum.grad)
 			}
 			return nil
 		})
@@ -66,9 +96,19 @@ func (t *Team) Gradient(ctx context.Context, grad []float32, n int, add func(r *
 	if err := p.Wait(); err != nil {
 		return err
 	}
-	clear(grad)
-	for lane := range used {
-		kernel.Axpy(grad, 1, t.partial[lane])
+	for lane := 1; lane < used; lane++ {
+		kernel.Axpy(grad, 1, t.lanes[lane])
 	}
 	return nil
+}
+
+// lane returns the memory of a lane; the first is grad itself.
+func (t *Team) lane(i int, grad []float32) []float32 {
+	if i == 0 {
+		return grad
+	}
+	if t.lanes[i] == nil {
+		t.lanes[i] = make([]float32, len(grad))
+	}
+	return t.lanes[i]
 }

@@ -151,7 +151,7 @@ func (e *TextEncoder) Encode(prompt string) Condition {
 	ids, places := make([]float32, e.Tokens), make([]float32, e.Tokens)
 	e.Tokenize(prompt, ids, places)
 	for _, param := range e.Weights.Parameters() {
-		p.Bind(param.Name, e.Weights.Tensor(param.Name))
+		p.Bind(param.Name, e.Weights.tensor(param.Name))
 	}
 	p.Bind("ids", ids)
 	p.Bind("places", places)

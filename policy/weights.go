@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"flowgrpo/internal/rng"
 )
@@ -28,19 +29,24 @@ func (p Parameter) Size() int {
 // Init draws the initial values of a tensor of the given shape.
 type Init func(dst []float32, shape []int, key rng.Key)
 
-// Weights are named tensors in one flat array, trainable ones first.
+// Weights are named tensors in one flat array, trainable ones first. Whoever changes values
+// gets the slice from Data, Tensor or Trainable anew for every change: programs keep what
+// they make of weights until one of these is called.
 type Weights struct {
 	params  []Parameter
 	offset  map[string]int
 	index   map[string]int
 	data    []float32
 	trained int
+	changes atomic.Uint64 // counts what may have been changes
+	cache   matrices
 }
 
 // NewWeights returns zero weights for params; trainable parameters keep their
 // order, frozen ones follow.
 func NewWeights(params []Parameter) *Weights {
 	w := &Weights{offset: map[string]int{}, index: map[string]int{}}
+	w.cache.matrices = map[string]*matrix{}
 	for _, frozen := range []bool{false, true} {
 		for _, p := range params {
 			if p.Frozen == frozen {
@@ -90,6 +96,12 @@ func (w *Weights) Lookup(name string) (Parameter, bool) {
 // Tensor returns the values of the parameter called name, not a copy.
 // It panics if there is none.
 func (w *Weights) Tensor(name string) []float32 {
+	w.changes.Add(1)
+	return w.tensor(name)
+}
+
+// tensor is Tensor for readers.
+func (w *Weights) tensor(name string) []float32 {
 	i, ok := w.index[name]
 	if !ok {
 		panic(fmt.Sprintf("policy: no parameter %q", name))
@@ -101,10 +113,13 @@ func (w *Weights) Tensor(name string) []float32 {
 func (w *Weights) Offset(name string) int { return w.offset[name] }
 
 // Data returns all values, not a copy.
-func (w *Weights) Data() []float32 { return w.data }
+func (w *Weights) Data() []float32 {
+	w.changes.Add(1)
+	return w.data
+}
 
 // Trainable returns the values of the parameters that are trained, not a copy.
-func (w *Weights) Trainable() []float32 { return w.data[:w.trained] }
+func (w *Weights) Trainable() []float32 { return w.Data()[:w.trained] }
 
 // TrainableParameters returns the parameters that Trainable holds the values of, in
 // order; do not modify.
@@ -118,9 +133,9 @@ func (w *Weights) TrainableParameters() []Parameter {
 
 // Clone returns an independent copy.
 func (w *Weights) Clone() *Weights {
-	c := *w
-	c.data = slices.Clone(w.data)
-	return &c
+	c := NewWeights(w.params)
+	copy(c.data, w.data)
+	return c
 }
 
 func zeros(dst []float32, _ []int, _ rng.Key) { clear(dst) }

@@ -28,6 +28,7 @@ type activation struct {
 
 func (a *activation) Name() string                             { return a.name }
 func (a *activation) Out(in []Spec) Spec                       { return in[0] }
+func (a *activation) InPlace() []int                           { return []int{0} }
 func (a *activation) Run(out Buffer, in []Buffer, _ []float32) { a.forward(out.F32, in[0].F32) }
 func (a *activation) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 	return gorgonia.Nodes{Apply((*activationGrad)(a), in[0], dout)}
@@ -37,6 +38,7 @@ type activationGrad activation
 
 func (a *activationGrad) Name() string       { return a.name + "-grad" }
 func (a *activationGrad) Out(in []Spec) Spec { return in[0] }
+func (a *activationGrad) InPlace() []int     { return []int{0, 1} }
 func (a *activationGrad) Run(out Buffer, in []Buffer, _ []float32) {
 	a.backward(out.F32, in[0].F32, in[1].F32)
 }
@@ -48,6 +50,7 @@ type addScaled struct{ scale float32 }
 
 func (s addScaled) Name() string       { return fmt.Sprintf("add-scaled(%v)", s.scale) }
 func (s addScaled) Out(in []Spec) Spec { return sum{}.Out(in) }
+func (s addScaled) InPlace() []int     { return []int{0} }
 
 func (s addScaled) Run(out Buffer, in []Buffer, _ []float32) {
 	copy(out.F32, in[0].F32)
@@ -65,8 +68,12 @@ type scaled struct{ factor float32 }
 
 func (s scaled) Name() string       { return fmt.Sprintf("scale(%v)", s.factor) }
 func (s scaled) Out(in []Spec) Spec { return in[0] }
+func (s scaled) InPlace() []int     { return []int{0} }
 func (s scaled) Run(out Buffer, in []Buffer, _ []float32) {
 	kernel.Scale(out.F32, s.factor, in[0].F32)
+}
+func (s scaled) RunAdd(out Buffer, in []Buffer, _ []float32) {
+	kernel.Axpy(out.F32, s.factor, in[0].F32)
 }
 func (s scaled) Grad(_ gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 	return gorgonia.Nodes{Apply(s, dout)}

@@ -37,7 +37,7 @@ func (a attention) Out(in []Spec) Spec {
 }
 
 // head is the scratch of one head: q, k, v and their gradients, each [T, D/H],
-// the incoming gradient, and two score matrices.
+// the incoming gradient, and the scores of some queries.
 type head struct {
 	t, d                       int
 	q, k, v, do, dq, dk, dv, p []float32
@@ -46,7 +46,7 @@ type head struct {
 func (a attention) ScratchSize(in []Spec) int {
 	s := a.Out(in[:len(in)/3*3]).Shape
 	t, d := s[1], s[2]/a.heads
-	return 7*t*d + 2*t*t
+	return 7*t*d + kernel.AttentionScratch(t, t)
 }
 
 func newHead(scratch []float32, t, d int) head {
@@ -56,7 +56,7 @@ func newHead(scratch []float32, t, d int) head {
 		return s
 	}
 	n := t * d
-	return head{t, d, cut(n), cut(n), cut(n), cut(n), cut(n), cut(n), cut(n), cut(2 * t * t)}
+	return head{t, d, cut(n), cut(n), cut(n), cut(n), cut(n), cut(n), cut(n), cut(kernel.AttentionScratch(t, t))}
 }
 
 // gather copies head h of sample b of the streams that begin at inputs first,

@@ -51,7 +51,8 @@ func AddRows(x, rows Node) Node { return Apply(addRows{}, x, rows) }
 
 type addRows struct{}
 
-func (addRows) Name() string { return "add-rows" }
+func (addRows) Name() string   { return "add-rows" }
+func (addRows) InPlace() []int { return []int{0} }
 
 func (addRows) Out(in []Spec) Spec {
 	if in[0].Shape.TotalSize() != in[0].Shape[0]*in[1].Shape.TotalSize() {

@@ -15,13 +15,15 @@ func equalBits(a, b Buffer) bool {
 }
 
 // copyOf returns a buffer that the next Run leaves alone.
-func copyOf(b Buffer) Buffer { return Buffer{b.Shape, slices.Clone(b.F32), slices.Clone(b.F64)} }
+func copyOf(b Buffer) Buffer {
+	return Buffer{Shape: b.Shape, F32: slices.Clone(b.F32), F64: slices.Clone(b.F64)}
+}
 
 // outputs compiles nodes, runs them twice and returns the second results: what the
 // first left in the buffers must not matter.
 func outputs(t *testing.T, g *opGraph, reuse bool, nodes []Node) []Buffer {
 	t.Helper()
-	p, err := compile(reuse, nodes)
+	p, err := compile(reuse, nil, nodes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,11 +72,11 @@ func TestReuseChangesNothing(t *testing.T) {
 	}
 	g := opCases[len(opCases)-1].graph(t)
 	nodes := append([]Node{g.loss}, g.grads...)
-	with, err := compile(true, nodes)
+	with, err := compile(true, nil, nodes)
 	if err != nil {
 		t.Fatal(err)
 	}
-	without, err := compile(false, nodes)
+	without, err := compile(false, nil, nodes)
 	if err != nil {
 		t.Fatal(err)
 	}

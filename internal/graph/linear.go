@@ -42,7 +42,14 @@ func (l linear) Out(in []Spec) Spec {
 func (l linear) Run(out Buffer, in []Buffer, _ []float32) {
 	m, k := rowsCols(in[0].Shape)
 	n := in[1].Shape[0]
-	if l.bias {
+	switch {
+	case in[1].Packed != nil && l.bias:
+		kernel.GemmPacked(false, m, in[0].F32, k, in[1].Packed, in[2].F32, out.F32, n)
+		return
+	case in[1].Packed != nil:
+		kernel.GemmPacked(false, m, in[0].F32, k, in[1].Packed, nil, out.F32, n)
+		return
+	case l.bias:
 		kernel.FillRows(out.F32, in[2].F32, m, n)
 	}
 	kernel.Gemm(false, true, m, n, k, in[0].F32, k, in[1].F32, k, out.F32, n, l.bias)
@@ -53,6 +60,50 @@ func (l linear) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 	if l.bias {
 		grads = append(grads, Apply(columnSum{}, dout))
 	}
+	return grads
+}
+
+// LowRank is [Linear] for a layer with an adapter: merged [N, K] must hold
+// w + scale·up·down, with down [R, K] and up [N, R], and b may be nil. The adapter has a
+// gradient, the frozen w and b have none. So the forward pass costs no more than without
+// an adapter, and the backward pass never forms the gradient of a whole matrix.
+func LowRank(x, merged, b, down, up Node, scale float32) Node {
+	if b == nil {
+		return Apply(lowRank{scale: scale}, x, merged, down, up)
+	}
+	return Apply(lowRank{linear{bias: true}, scale}, x, merged, b, down, up)
+}
+
+type lowRank struct {
+	linear
+	scale float32
+}
+
+func (l lowRank) Name() string { return fmt.Sprintf("low-rank(bias=%t,%v)", l.bias, l.scale) }
+
+func (l lowRank) Out(in []Spec) Spec {
+	out := l.linear.Out(in)
+	down, up := in[len(in)-2].Shape, in[len(in)-1].Shape
+	if len(down) != 2 || len(up) != 2 || down[0] != up[1] || up[0] != in[1].Shape[0] || down[1] != in[1].Shape[1] {
+		panic(fmt.Sprintf("graph: low-rank: w %v, down %v, up %v", in[1].Shape, down, up))
+	}
+	return out
+}
+
+// Wrt says that x and the adapter, the last two, have gradients.
+func (l lowRank) Wrt(inputs int) []bool {
+	wrt := make([]bool, inputs)
+	wrt[0], wrt[inputs-2], wrt[inputs-1] = true, true, true
+	return wrt
+}
+
+func (l lowRank) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
+	x, down, up := in[0], in[len(in)-2], in[len(in)-1]
+	hidden, dhidden := Linear(x, down, nil), Apply(linearGradX{}, dout, up)
+	grads := make(gorgonia.Nodes, len(in))
+	grads[0] = Apply(linearGradX{}, dout, in[1])
+	grads[len(in)-2] = Scale(Apply(linearGradW{}, dhidden, x), l.scale)
+	grads[len(in)-1] = Scale(Apply(linearGradW{}, dout, hidden), l.scale)
 	return grads
 }
 
@@ -84,10 +135,13 @@ func (linearGradW) Out(in []Spec) Spec {
 	return Spec{Shape: tensor.Shape{n, k}}
 }
 
-func (linearGradW) Run(out Buffer, in []Buffer, _ []float32) {
+func (linearGradW) Run(out Buffer, in []Buffer, _ []float32)    { gradW(out, in, false) }
+func (linearGradW) RunAdd(out Buffer, in []Buffer, _ []float32) { gradW(out, in, true) }
+
+func gradW(out Buffer, in []Buffer, add bool) {
 	m, n := rowsCols(in[0].Shape)
 	_, k := rowsCols(in[1].Shape)
-	kernel.Gemm(true, false, n, k, m, in[0].F32, n, in[1].F32, k, out.F32, k, false)
+	kernel.Gemm(true, false, n, k, m, in[0].F32, n, in[1].F32, k, out.F32, k, add)
 }
 
 // columnSum sums over all axes but the last.
@@ -100,7 +154,10 @@ func (columnSum) Out(in []Spec) Spec {
 	return Spec{Shape: tensor.Shape{n}}
 }
 
-func (columnSum) Run(out Buffer, in []Buffer, _ []float32) {
+func (columnSum) Run(out Buffer, in []Buffer, _ []float32)    { colSum(out, in, false) }
+func (columnSum) RunAdd(out Buffer, in []Buffer, _ []float32) { colSum(out, in, true) }
+
+func colSum(out Buffer, in []Buffer, add bool) {
 	m, n := rowsCols(in[0].Shape)
-	kernel.ColSum(out.F32, in[0].F32, m, n, false)
+	kernel.ColSum(out.F32, in[0].F32, m, n, add)
 }

@@ -25,6 +25,8 @@ func (l layerNorm) Name() string {
 	return fmt.Sprintf("layer-norm(%d,%d,%v)", l.shift, l.scale, l.eps)
 }
 
+func (l layerNorm) InPlace() []int { return []int{0} }
+
 func (l layerNorm) Out(in []Spec) Spec {
 	checkModulation("layer-norm", in[0].Shape, in[1].Shape, max(l.shift, l.scale))
 	return in[0]
@@ -67,6 +69,7 @@ type layerNormGradX layerNorm
 
 func (l layerNormGradX) Name() string       { return layerNorm(l).Name() + "-grad-x" }
 func (l layerNormGradX) Out(in []Spec) Spec { return in[0] }
+func (l layerNormGradX) InPlace() []int     { return []int{2} }
 
 func (l layerNormGradX) Run(out Buffer, in []Buffer, _ []float32) {
 	x, mod, dy := in[0], in[1], in[2]
@@ -97,7 +100,8 @@ func RMSNorm(x, w Node, eps float32) Node { return Apply(rmsNorm{eps}, x, w) }
 
 type rmsNorm struct{ eps float32 }
 
-func (r rmsNorm) Name() string { return fmt.Sprintf("rms-norm(%v)", r.eps) }
+func (r rmsNorm) Name() string   { return fmt.Sprintf("rms-norm(%v)", r.eps) }
+func (r rmsNorm) InPlace() []int { return []int{0} }
 
 func (r rmsNorm) Out(in []Spec) Spec {
 	_, d := rowsCols(in[0].Shape)
@@ -120,6 +124,7 @@ type rmsNormGradX rmsNorm
 
 func (r rmsNormGradX) Name() string       { return rmsNorm(r).Name() + "-grad-x" }
 func (r rmsNormGradX) Out(in []Spec) Spec { return in[0] }
+func (r rmsNormGradX) InPlace() []int     { return []int{2} }
 func (r rmsNormGradX) Run(out Buffer, in []Buffer, _ []float32) {
 	d := in[1].Len()
 	kernel.RMSNormGrad(out.F32, nil, in[0].F32, in[1].F32, in[2].F32, in[0].Len()/d, d, r.eps)
@@ -130,7 +135,12 @@ type rmsNormGradW rmsNorm
 func (r rmsNormGradW) Name() string       { return rmsNorm(r).Name() + "-grad-w" }
 func (r rmsNormGradW) Out(in []Spec) Spec { return in[1] }
 func (r rmsNormGradW) Run(out Buffer, in []Buffer, _ []float32) {
-	d := in[1].Len()
 	clear(out.F32)
+	r.RunAdd(out, in, nil)
+}
+
+// RunAdd implements [Adder].
+func (r rmsNormGradW) RunAdd(out Buffer, in []Buffer, _ []float32) {
+	d := in[1].Len()
 	kernel.RMSNormGrad(nil, out.F32, in[0].F32, in[1].F32, in[2].F32, in[0].Len()/d, d, r.eps)
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"flowgrpo/internal/kernel"
 )
 
 // Node is a node of the expression graph.
@@ -16,9 +18,10 @@ type Node = *gorgonia.Node
 // A Buffer is the storage of one node: float32, or float64 where a kernel says
 // so. Exactly one of F32 and F64 is not nil.
 type Buffer struct {
-	Shape tensor.Shape
-	F32   []float32
-	F64   []float64
+	Shape  tensor.Shape
+	F32    []float32
+	F64    []float64
+	Packed *kernel.Packed // F32 as a matrix [N, K], transposed; nil if it is not packed
 }
 
 // Len returns the number of elements.
@@ -39,7 +42,8 @@ type Kernel interface {
 	// a network that is wired wrongly is a bug of the program.
 	Out(in []Spec) Spec
 	// Run stores the result in out, which holds arbitrary values before and
-	// aliases no input. scratch has the length that ScratchSize asked for.
+	// aliases no input but one of [InPlace]. scratch has the length that ScratchSize
+	// asked for.
 	Run(out Buffer, in []Buffer, scratch []float32)
 }
 
@@ -57,9 +61,23 @@ type Scratcher interface {
 	ScratchSize(in []Spec) int
 }
 
-// A Viewer is a kernel whose result is its first input under another shape; it
-// costs nothing in a Program.
-type Viewer interface{ View() }
+// A Viewer is a kernel whose result is a part of its first input, without gaps, under
+// another shape; it costs nothing in a Program.
+type Viewer interface {
+	// View returns the element at which the result begins.
+	View(in []Spec) int
+}
+
+// An InPlace kernel may write its result over an input of the same size.
+type InPlace interface {
+	// InPlace returns the inputs that out may alias, exactly; also all of them at once.
+	InPlace() []int
+}
+
+// An Adder is a kernel that can add its result to what out holds.
+type Adder interface {
+	RunAdd(out Buffer, in []Buffer, scratch []float32)
+}
 
 // Apply adds k applied to inputs to their graph.
 func Apply(k Kernel, inputs ...Node) Node {

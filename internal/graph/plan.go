@@ -1,104 +1,176 @@
 package graph
 
-// A planner assigns buffers to nodes: a buffer is free again after the last node
-// that reads it has run, and is then given to the next node that fits in it.
-type planner struct {
-	buffer map[Node]*Buffer
-	root   map[Node]Node // the node whose memory a node lives in
-	uses   map[Node]int  // reads of a root's memory still to come
-	pinned map[Node]bool // never freed: inputs, constants, outputs
-	reuse  bool          // false: nothing is freed
-	free32 [][]float32
-	free64 [][]float64
-	bytes  int
+import (
+	"cmp"
+	"slices"
+)
+
+// A storage is a piece of an arena, and the steps between which it holds something that
+// is needed.
+type storage struct {
+	f64         bool
+	size        int // elements
+	first, last int // step that writes it, last step that reads it
+	offset      int // in its arena
 }
 
-func newPlanner(order, outputs []Node) *planner {
-	p := &planner{
-		buffer: map[Node]*Buffer{}, root: map[Node]Node{},
-		uses: map[Node]int{}, pinned: map[Node]bool{},
-	}
-	for _, n := range order {
-		root := n
-		if o, ok := n.Op().(*op); ok {
-			if _, view := o.kernel.(Viewer); view && nodesOf(n)[0].Op() != nil {
-				root = p.root[nodesOf(n)[0]]
-			}
+// A spot is where a value lives: in a storage, or outside of the arenas.
+type spot struct {
+	*storage         // nil for inputs, constants and sums
+	from     int     // elements before it in the storage
+	buffer   *Buffer // what kernels see
+}
+
+// A planner gives every value a spot. Values share a storage where one is a view of the
+// other, or where a kernel may write its result over an operand that nobody reads any more.
+type planner struct {
+	places   map[*value]*spot
+	readers  map[*value]int   // steps and views that read a value
+	pending  map[*storage]int // readers still to come of all values in a storage
+	storages []*storage
+	steps    int
+	reuse    bool // false: every value keeps memory of its own, for tests
+}
+
+// forever is the last step of what is still there after the run.
+const forever = int(^uint(0) >> 1)
+
+func newPlanner(order []*value) *planner {
+	p := &planner{places: map[*value]*spot{}, readers: map[*value]int{}, pending: map[*storage]int{}, reuse: true}
+	for _, v := range order {
+		for _, in := range v.in {
+			p.readers[in]++
 		}
-		p.root[n] = root
-		for _, c := range nodesOf(n) {
-			p.uses[p.root[c]]++
-		}
-	}
-	for _, n := range outputs {
-		p.pinned[p.root[n]] = true
 	}
 	return p
 }
 
-// newInput returns the buffer of an input: a shape without memory until Bind.
-func newInput(s Spec) *Buffer { return &Buffer{Shape: s.Shape} }
+// outside gives v memory that is not the planner's.
+func (p *planner) outside(v *value, b *Buffer) { p.places[v] = &spot{buffer: b} }
 
-// bind gives n memory that the planner does not own.
-func (p *planner) bind(n Node, b *Buffer) {
-	p.buffer[n] = b
-	p.pinned[n] = true
+// view makes v a part of the memory of another value.
+func (p *planner) view(v, of *value, from int) {
+	at := p.places[of]
+	p.put(v, at.storage, at.from+from)
+	p.read(of)
 }
 
-// view makes n the memory of child under n's shape.
-func (p *planner) view(n, child Node) *Buffer {
-	b := *p.buffer[child]
-	b.Shape = n.Shape()
-	p.buffer[n] = &b
-	return &b
-}
-
-// allocate gives n the smallest free buffer that is large enough, or a new one.
-func (p *planner) allocate(n Node, s Spec) *Buffer {
-	size := max(1, s.Shape.TotalSize())
-	b := &Buffer{Shape: s.Shape}
-	if s.F64 {
-		b.F64 = take(&p.free64, size, &p.bytes, 8)
+// allocate gives the result v of the next step a spot, and counts that step's reads.
+func (p *planner) allocate(v *value) {
+	if target := p.overwritten(v); target != nil {
+		p.put(v, target.storage, target.from)
 	} else {
-		b.F32 = take(&p.free32, size, &p.bytes, 4)
+		p.put(v, p.storage(v), 0)
 	}
-	p.buffer[n] = b
-	return b
+	p.finish(v)
 }
 
-// release counts one read of each child and frees the memory of those that
-// nobody reads any more.
-func (p *planner) release(children []Node) {
-	for _, c := range children {
-		root := p.root[c]
-		if p.uses[root]--; p.uses[root] > 0 || p.pinned[root] || !p.reuse {
+// finish counts the reads of the step that computes v.
+func (p *planner) finish(v *value) {
+	for _, in := range v.in {
+		p.read(in)
+	}
+	p.steps++
+}
+
+func (p *planner) storage(v *value) *storage {
+	s := &storage{f64: v.spec.F64, size: max(1, v.spec.Shape.TotalSize()), first: p.steps}
+	p.storages = append(p.storages, s)
+	return s
+}
+
+func (p *planner) put(v *value, s *storage, from int) {
+	p.places[v] = &spot{storage: s, from: from, buffer: &Buffer{Shape: v.spec.Shape}}
+	p.pending[s] += p.readers[v]
+	s.last = max(s.last, p.steps)
+}
+
+func (p *planner) read(v *value) {
+	if s := p.places[v].storage; s != nil {
+		p.pending[s]--
+		s.last = max(s.last, p.steps)
+	}
+}
+
+// keep makes v outlive the run.
+func (p *planner) keep(v *value) {
+	if s := p.places[v].storage; s != nil {
+		s.last = forever
+	}
+}
+
+// overwritten returns the spot of the operand that the step of v may write its result
+// over, or nil.
+func (p *planner) overwritten(v *value) *spot {
+	k, ok := v.kernel.(InPlace)
+	if !ok || !p.reuse {
+		return nil
+	}
+	allowed := k.InPlace()
+	for _, i := range allowed {
+		at := p.places[v.in[i]]
+		if at.storage == nil || at.f64 || at.last == forever || v.in[i].spec.Shape.TotalSize() != v.spec.Shape.TotalSize() {
 			continue
 		}
-		b := p.buffer[root]
-		if b.F64 != nil {
-			p.free64 = append(p.free64, b.F64[:cap(b.F64)])
-		} else {
-			p.free32 = append(p.free32, b.F32[:cap(b.F32)])
+		reads, safe := 0, true
+		for j, in := range v.in {
+			if other := p.places[in]; other.storage == at.storage {
+				reads++
+				safe = safe && other.from == at.from && slices.Contains(allowed, j)
+			}
+		}
+		if safe && p.pending[at.storage] == reads {
+			return at
 		}
 	}
+	return nil
 }
 
-// maxWaste bounds how much larger a reused buffer may be than what is asked for.
-const maxWaste = 2
+// aligned is the number of elements that offsets are multiples of: a cache line of float32.
+const aligned = 16
 
-func take[T float32 | float64](free *[][]T, size int, bytes *int, width int) []T {
-	best := -1
-	for i, f := range *free {
-		if len(f) >= size && len(f) <= maxWaste*size && (best < 0 || len(f) < len((*free)[best])) {
-			best = i
+// layout gives every storage an offset such that those that are alive at the same time
+// do not overlap, and returns the sizes of the two arenas: the largest first, each at the
+// lowest offset that is free for its whole life.
+func (p *planner) layout() (size32, size64 int) {
+	order := slices.Clone(p.storages)
+	slices.SortStableFunc(order, func(a, b *storage) int { return cmp.Compare(b.size, a.size) })
+	var placed []*storage // by offset
+	for _, s := range order {
+		s.offset = 0
+		for _, o := range placed {
+			together := !p.reuse || s.first <= o.last && o.first <= s.last
+			if o.f64 != s.f64 || !together {
+				continue
+			}
+			if s.offset+s.size <= o.offset {
+				break
+			}
+			s.offset = max(s.offset, (o.offset+o.size+aligned-1)/aligned*aligned)
+		}
+		at, _ := slices.BinarySearchFunc(placed, s.offset, func(o *storage, offset int) int { return cmp.Compare(o.offset, offset) })
+		placed = slices.Insert(placed, at, s)
+		if end := s.offset + s.size; s.f64 {
+			size64 = max(size64, end)
+		} else {
+			size32 = max(size32, end)
 		}
 	}
-	if best < 0 {
-		*bytes += size * width
-		return make([]T, size)
+	return size32, size64
+}
+
+// attach gives the buffers their memory.
+func (p *planner) attach(arena32 []float32, arena64 []float64) {
+	for v, at := range p.places {
+		if at.storage == nil {
+			continue
+		}
+		from := at.offset + at.from
+		to := from + max(1, v.spec.Shape.TotalSize())
+		if at.f64 {
+			at.buffer.F64 = arena64[from:to:to]
+		} else {
+			at.buffer.F32 = arena32[from:to:to]
+		}
 	}
-	b := (*free)[best]
-	(*free)[best] = (*free)[len(*free)-1]
-	*free = (*free)[:len(*free)-1]
-	return b[:size]
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"gorgonia.org/gorgonia"
-
 	"flowgrpo/internal/kernel"
 )
 
@@ -16,14 +14,19 @@ type Program struct {
 	steps   []step
 	inputs  map[string]*Buffer
 	outputs []*Buffer
-	scratch []float32
-	bytes   int
+	sums    []*Buffer
+
+	plan           *planner // nil once the arenas are there
+	size32, size64 int      // of the arenas, elements
+	scratch        int      // elements
+	memory         []float32
 }
 
 // A step is one kernel call on fixed buffers. ins is filled at the start of each
 // Run, because Bind may move an input.
 type step struct {
 	kernel Kernel
+	add    Adder // not nil: the result is added to what out holds
 	out    *Buffer
 	in     []*Buffer
 	ins    []Buffer
@@ -32,184 +35,169 @@ type step struct {
 // Compile returns the program that computes outputs. Inputs of the graph must
 // have unique names; those that no output needs are dropped, like every node.
 // It returns an error for a Gorgonia op that it does not know.
-func Compile(outputs ...Node) (*Program, error) { return compile(true, outputs) }
+func Compile(outputs ...Node) (*Program, error) { return CompileSums(nil, outputs...) }
 
-// compile is Compile; without reuse every node keeps a buffer of its own, for
-// tests.
-func compile(reuse bool, outputs []Node) (*Program, error) {
-	order := topological(outputs)
-	p := &Program{inputs: map[string]*Buffer{}}
-	plan := newPlanner(order, outputs)
-	plan.reuse = reuse
-	for _, n := range order {
-		switch {
-		case n.Op() == nil:
-			buf := newInput(specOf(n))
-			p.inputs[n.Name()] = buf
-			plan.bind(n, buf)
-		case len(nodesOf(n)) == 0:
-			v, err := n.Op().Do()
-			if err != nil {
-				return nil, fmt.Errorf("graph: constant %v: %w", n, err)
-			}
-			buf := bufferOf(v)
-			plan.bind(n, &buf)
-		default:
-			if err := p.add(plan, n); err != nil {
-				return nil, err
-			}
+// CompileSums is [Compile] for a program that also adds the values of sums, such as the
+// gradients of weights, to memory that BindSum names.
+func CompileSums(sums []Node, outputs ...Node) (*Program, error) { return compile(true, sums, outputs) }
+
+// compile is CompileSums; without reuse every value keeps memory of its own, for tests.
+func compile(reuse bool, sums, outputs []Node) (*Program, error) {
+	order, wanted, err := lower(append(outputs[:len(outputs):len(outputs)], sums...))
+	if err != nil {
+		return nil, err
+	}
+	p := &Program{inputs: map[string]*Buffer{}, plan: newPlanner(order)}
+	p.plan.reuse = reuse
+	adding := p.adding(wanted[:len(outputs)], wanted[len(outputs):])
+	kept := map[*value]bool{}
+	for _, v := range wanted {
+		kept[v] = true
+	}
+	for _, v := range order {
+		p.add(v, adding[v])
+		if kept[v] {
+			p.plan.keep(v)
 		}
 	}
-	for _, n := range outputs {
-		p.outputs = append(p.outputs, plan.buffer[n])
+	for _, v := range wanted[:len(outputs)] {
+		p.outputs = append(p.outputs, p.plan.places[v].buffer)
 	}
-	p.bytes = plan.bytes + 4*len(p.scratch)
+	for _, v := range wanted[len(outputs):] {
+		p.sum(v, adding[v])
+	}
+	p.size32, p.size64 = p.plan.layout()
 	return p, nil
 }
 
-// add appends the call of n.
-func (p *Program) add(plan *planner, n Node) error {
-	k, err := kernelOf(n)
-	if err != nil {
-		return err
+// adding returns the sums that their own kernel can add: those that nothing else needs.
+func (p *Program) adding(outputs, sums []*value) map[*value]Adder {
+	wanted := map[*value]int{}
+	for _, v := range slices.Concat(outputs, sums) {
+		wanted[v]++
 	}
-	children := nodesOf(n)
-	s := step{kernel: k, ins: make([]Buffer, len(children))}
-	specs := make([]Spec, len(children))
-	for i, c := range children {
-		s.in = append(s.in, plan.buffer[c])
-		specs[i] = specOf(c)
+	found := map[*value]Adder{}
+	for _, v := range sums {
+		if a, ok := v.kernel.(Adder); ok && p.plan.readers[v] == 0 && wanted[v] == 1 {
+			found[v] = a
+		}
 	}
-	if _, ok := k.(Viewer); ok && children[0].Op() != nil {
-		s.out = plan.view(n, children[0])
-	} else {
-		s.out = plan.allocate(n, specOf(n))
+	return found
+}
+
+// add gives v a place and appends its step, if it has one.
+func (p *Program) add(v *value, adder Adder) {
+	of, from := v.view()
+	switch {
+	case v.kernel == nil && v.data != nil:
+		p.plan.outside(v, v.data)
+	case v.kernel == nil:
+		p.inputs[v.name] = &Buffer{Shape: v.spec.Shape}
+		p.plan.outside(v, p.inputs[v.name])
+	case of != nil:
+		p.plan.view(v, of, from)
+	case adder != nil:
+		p.plan.outside(v, &Buffer{Shape: v.spec.Shape})
+		p.step(v, adder)
+		p.plan.finish(v)
+	default:
+		p.plan.allocate(v)
+		p.step(v, nil)
+	}
+}
+
+func (p *Program) step(v *value, adder Adder) {
+	s := step{kernel: v.kernel, add: adder, out: p.plan.places[v].buffer, ins: make([]Buffer, len(v.in))}
+	specs := make([]Spec, len(v.in))
+	for i, in := range v.in {
+		s.in = append(s.in, p.plan.places[in].buffer)
+		specs[i] = in.spec
+	}
+	p.steps = append(p.steps, s)
+	p.scratch = max(p.scratch, scratchSize(v.kernel, specs))
+}
+
+// sum makes v the next sum: its own step adds it, or one more does.
+func (p *Program) sum(v *value, adder Adder) {
+	b := p.plan.places[v].buffer
+	if adder == nil {
+		s := step{kernel: reshape{v.spec.Shape}, add: reshape{v.spec.Shape}, out: &Buffer{Shape: v.spec.Shape}, in: []*Buffer{b}, ins: make([]Buffer, 1)}
 		p.steps = append(p.steps, s)
+		b = s.out
 	}
-	if need := scratchSize(k, specs); need > len(p.scratch) {
-		p.scratch = make([]float32, need)
-	}
-	plan.release(children)
-	return nil
+	p.sums = append(p.sums, b)
 }
 
 // Bind makes the input called name read from data, without a copy. It panics if
 // the program has the input under another length; an input that the program
 // does not need is ignored.
 func (p *Program) Bind(name string, data []float32) {
-	b, ok := p.inputs[name]
-	if !ok {
-		return
+	if b, ok := p.input(name, len(data)); ok {
+		b.F32 = data
 	}
-	if len(data) != b.Shape.TotalSize() {
-		panic(fmt.Sprintf("graph: input %s has %d elements, want shape %v", name, len(data), b.Shape))
+}
+
+// BindWeight is Bind for a matrix whose packed form is known: products with the matrix,
+// transposed, read that. packed may be nil.
+func (p *Program) BindWeight(name string, data []float32, packed *kernel.Packed) {
+	if b, ok := p.input(name, len(data)); ok {
+		b.F32, b.Packed = data, packed
 	}
-	b.F32 = data
 }
 
 // Bind64 is Bind for a float64 input.
 func (p *Program) Bind64(name string, data []float64) {
-	b, ok := p.inputs[name]
-	if !ok {
-		return
+	if b, ok := p.input(name, len(data)); ok {
+		b.F64 = data
 	}
-	if len(data) != b.Shape.TotalSize() {
-		panic(fmt.Sprintf("graph: input %s has %d elements, want shape %v", name, len(data), b.Shape))
-	}
-	b.F64 = data
 }
 
-// Run computes the outputs from the bound inputs. It allocates nothing.
-func (p *Program) Run() {
+func (p *Program) input(name string, elements int) (*Buffer, bool) {
+	b, ok := p.inputs[name]
+	if ok && elements != b.Shape.TotalSize() {
+		panic(fmt.Sprintf("graph: input %s has %d elements, want shape %v", name, elements, b.Shape))
+	}
+	return b, ok
+}
+
+// BindSum makes Run add the i-th sum to data.
+func (p *Program) BindSum(i int, data []float32) {
+	if b := p.sums[i]; len(data) != b.Shape.TotalSize() {
+		panic(fmt.Sprintf("graph: sum %d goes to %d elements, want shape %v", i, len(data), b.Shape))
+	}
+	p.sums[i].F32 = data
+}
+
+// Run computes the outputs from the bound inputs and adds the sums. Only the first Run
+// allocates: all the memory of [Program.Bytes].
+func (p *Program) Run() { p.RunSums(true) }
+
+// RunSums is Run where, without add, sums are stored and what was there does not matter.
+func (p *Program) RunSums(add bool) {
+	if p.plan != nil {
+		p.memory = make([]float32, p.scratch)
+		p.plan.attach(make([]float32, p.size32), make([]float64, p.size64))
+		p.plan = nil
+	}
 	for i := range p.steps {
 		s := &p.steps[i]
 		for j, b := range s.in {
 			s.ins[j] = *b
 		}
-		s.kernel.Run(*s.out, s.ins, p.scratch)
+		if s.add != nil && add {
+			s.add.RunAdd(*s.out, s.ins, p.memory)
+		} else {
+			s.kernel.Run(*s.out, s.ins, p.memory)
+		}
 	}
 }
 
 // Output returns the i-th output; it is overwritten by the next Run.
 func (p *Program) Output(i int) Buffer { return *p.outputs[i] }
 
-// Bytes returns the memory that the program's buffers take, inputs excluded.
-func (p *Program) Bytes() int { return p.bytes }
+// Bytes returns the memory that Run needs: the arenas of its buffers and the scratch of
+// its kernels, but neither inputs nor sums. It is known before the first Run.
+func (p *Program) Bytes() int { return 4*(p.size32+p.scratch) + 8*p.size64 }
 
 // Steps returns the number of kernel calls of a Run.
 func (p *Program) Steps() int { return len(p.steps) }
-
-// topological returns the nodes that outputs depend on, children first, in the
-// order in which a depth-first walk meets them.
-func topological(outputs []Node) []Node {
-	var order []Node
-	seen := map[Node]bool{}
-	var visit func(n Node)
-	visit = func(n Node) {
-		if seen[n] {
-			return
-		}
-		seen[n] = true
-		for _, c := range nodesOf(n) {
-			visit(c)
-		}
-		order = append(order, n)
-	}
-	for _, n := range outputs {
-		visit(n)
-	}
-	return order
-}
-
-// nodesOf returns the operands of n, in order.
-func nodesOf(n Node) gorgonia.Nodes {
-	it := n.Graph().From(n.ID())
-	if it == nil {
-		return nil
-	}
-	children := make(gorgonia.Nodes, 0, it.Len())
-	for it.Next() {
-		children = append(children, it.Node().(Node))
-	}
-	return children
-}
-
-// kernelOf returns the kernel of a node: ours, or for the few ops that
-// Gorgonia's differentiation inserts by itself (sums of gradients) the one that
-// does the same.
-func kernelOf(n Node) (Kernel, error) {
-	if o, ok := n.Op().(*op); ok {
-		return o.kernel, nil
-	}
-	if b, ok := n.Op().(gorgonia.BinaryOp); ok && b.IsBinary() && len(b.String()) > 0 && b.String()[0] == '+' {
-		return sum{}, nil
-	}
-	return nil, fmt.Errorf("graph: no kernel for Gorgonia op %v", n.Op())
-}
-
-// sum is the elementwise sum of two tensors of one shape.
-type sum struct{}
-
-func (sum) Name() string { return "add" }
-
-func (sum) Out(in []Spec) Spec {
-	if !slices.Equal(in[0].Shape, in[1].Shape) || in[0].F64 != in[1].F64 {
-		panic(fmt.Sprintf("graph: add: shapes %v and %v", in[0].Shape, in[1].Shape))
-	}
-	return in[0]
-}
-
-func (sum) Run(out Buffer, in []Buffer, _ []float32) {
-	if out.F64 != nil {
-		for i := range out.F64 {
-			out.F64[i] = in[0].F64[i] + in[1].F64[i]
-		}
-		return
-	}
-	kernel.Add(out.F32, in[0].F32, in[1].F32)
-}
-
-func (sum) Grad(_ gorgonia.Nodes, _, dout Node) gorgonia.Nodes { return gorgonia.Nodes{dout, dout} }
-
-// Add returns a + b, elementwise.
-func Add(a, b Node) Node { return Apply(sum{}, a, b) }

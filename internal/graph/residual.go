@@ -14,7 +14,8 @@ func GatedResidual(x, mod, h Node, gate int) Node { return Apply(gated{gate}, x,
 
 type gated struct{ gate int }
 
-func (g gated) Name() string { return fmt.Sprintf("gated-residual(%d)", g.gate) }
+func (g gated) Name() string   { return fmt.Sprintf("gated-residual(%d)", g.gate) }
+func (g gated) InPlace() []int { return []int{0, 2} }
 
 func (g gated) Out(in []Spec) Spec {
 	checkModulation("gated-residual", in[0].Shape, in[1].Shape, g.gate)
@@ -37,6 +38,7 @@ type gatedGradH gated
 
 func (g gatedGradH) Name() string       { return gated(g).Name() + "-grad-h" }
 func (g gatedGradH) Out(in []Spec) Spec { return in[0] }
+func (g gatedGradH) InPlace() []int     { return []int{2} }
 func (g gatedGradH) Run(out Buffer, in []Buffer, _ []float32) {
 	h, mod, dy := in[0], in[1], in[2]
 	t, d := h.Shape[1], h.Shape[2]

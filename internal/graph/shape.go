@@ -5,6 +5,8 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"flowgrpo/internal/kernel"
 )
 
 // Tokens returns tokens [from, to) of x [B, T, D].
@@ -73,8 +75,8 @@ func Reshape(x Node, shape ...int) Node { return Apply(reshape{shape}, x) }
 
 type reshape struct{ shape tensor.Shape }
 
-func (r reshape) Name() string { return fmt.Sprintf("reshape%v", r.shape) }
-func (r reshape) View()        {}
+func (r reshape) Name() string    { return fmt.Sprintf("reshape%v", r.shape) }
+func (r reshape) View([]Spec) int { return 0 }
 
 func (r reshape) Out(in []Spec) Spec {
 	if r.shape.TotalSize() != in[0].Shape.TotalSize() {
@@ -86,6 +88,11 @@ func (r reshape) Out(in []Spec) Spec {
 func (r reshape) Run(out Buffer, in []Buffer, _ []float32) {
 	copy(out.F32, in[0].F32)
 	copy(out.F64, in[0].F64)
+}
+
+// RunAdd implements [Adder].
+func (r reshape) RunAdd(out Buffer, in []Buffer, _ []float32) {
+	kernel.Axpy(out.F32, 1, in[0].F32)
 }
 
 func (r reshape) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
@@ -130,6 +137,8 @@ func (r rows) Out(in []Spec) Spec {
 	return Spec{Shape: s}
 }
 
+func (r rows) View(in []Spec) int { return r.from * (in[0].Shape.TotalSize() / in[0].Shape[0]) }
+
 func (r rows) Run(out Buffer, in []Buffer, _ []float32) {
 	n := in[0].Len() / in[0].Shape[0]
 	copy(out.F32, in[0].F32[r.from*n:r.to*n])
@@ -140,11 +149,11 @@ func (r rows) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 }
 
 type rowsGrad struct {
-	rows
+	of    rows
 	total int
 }
 
-func (r rowsGrad) Name() string { return fmt.Sprintf("%s-grad(%d)", r.rows.Name(), r.total) }
+func (r rowsGrad) Name() string { return fmt.Sprintf("%s-grad(%d)", r.of.Name(), r.total) }
 
 func (r rowsGrad) Out(in []Spec) Spec {
 	s := in[0].Shape.Clone()
@@ -154,11 +163,11 @@ func (r rowsGrad) Out(in []Spec) Spec {
 
 func (r rowsGrad) Run(out Buffer, in []Buffer, _ []float32) {
 	clear(out.F32)
-	copy(out.F32[r.from*(in[0].Len()/in[0].Shape[0]):], in[0].F32)
+	copy(out.F32[r.of.from*(in[0].Len()/in[0].Shape[0]):], in[0].F32)
 }
 
 func (r rowsGrad) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
-	return gorgonia.Nodes{Apply(r.rows, dout)}
+	return gorgonia.Nodes{Apply(r.of, dout)}
 }
 
 // Repeat returns n copies of x [1, ...] as [n, ...].

@@ -39,18 +39,32 @@ func softmaxRow(x []float32, scale float32) {
 	}
 }
 
+// attentionRows is the number of queries whose scores are kept at a time: few enough for
+// their scores to stay in the second-level cache, and enough to use the keys well.
+const attentionRows = 112
+
+// AttentionScratch returns the scratch that attention over tk keys needs, forward or
+// backward: it grows with tk, not with the product of queries and keys.
+func AttentionScratch(tq, tk int) int { return 2 * min(tq, attentionRows) * tk }
+
 // AttentionHead computes one head of scaled dot-product attention,
 //
 //	o[tq,d] = softmax(scale·q[tq,d]·k[tk,d]ᵀ)·v[tk,d],   scale > 0.
 //
-// o has leading dimension ldo; q, k and v have ldqkv. p is scratch of at least
-// tq·tk elements and holds the probabilities [tq,tk] afterwards. o must not
-// overlap any of the others.
+// o has leading dimension ldo; q, k and v have ldqkv. p is scratch of [AttentionScratch]
+// elements. o must not overlap any of the others. A row of scores is whole, so that the
+// result has the bits of the definition; unlike in FlashAttention nothing is rescaled.
 func AttentionHead(o, q, k, v, p []float32, tq, tk, d, ldo, ldqkv int, scale float32) {
-	checkMatrix(p, tq, tk, tk)
-	Gemm(false, true, tq, tk, d, q, ldqkv, k, ldqkv, p, tk, false)
-	softmaxRows(p, tq, tk, tk, scale)
-	Gemm(false, false, tq, d, tk, p, tk, v, ldqkv, o, ldo, false)
+	s := borrow()
+	defer giveBack(s)
+	s.keys.Pack(true, tk, d, k, ldqkv)
+	s.values.Pack(false, d, tk, v, ldqkv)
+	for i := 0; i < tq; i += attentionRows {
+		rows := min(attentionRows, tq-i)
+		GemmPacked(false, rows, q[i*ldqkv:], ldqkv, &s.keys, nil, p, tk)
+		softmaxRows(p, rows, tk, tk, scale)
+		GemmPacked(false, rows, p, tk, &s.values, nil, o[i*ldo:], ldo)
+	}
 }
 
 // AttentionHeadGrad is the gradient of AttentionHead given do: it recomputes
@@ -59,18 +73,25 @@ func AttentionHead(o, q, k, v, p []float32, tq, tk, d, ldo, ldqkv int, scale flo
 //	dS = scale·P∘(dP - rowsum(P∘dP)),  dq = dS·k,  dk = dSᵀ·q,  dv = Pᵀ·do.
 //
 // dq, dk and dv have leading dimension ldd; q, k and v have ldqkv; do has ldo.
-// p is scratch of at least 2·tq·tk elements and holds P and dS afterwards. The
-// outputs must not overlap the inputs.
+// p is scratch of [AttentionScratch] elements. The outputs must not overlap the inputs.
 func AttentionHeadGrad(dq, dk, dv, q, k, v, do, p []float32, tq, tk, d, ldd, ldqkv, ldo int, scale float32) {
-	checkMatrix(p, 2*tq, tk, tk)
-	prob, ds := p[:tq*tk], p[tq*tk:2*tq*tk]
-	Gemm(false, true, tq, tk, d, q, ldqkv, k, ldqkv, prob, tk, false)
-	Gemm(false, true, tq, tk, d, do, ldo, v, ldqkv, ds, tk, false)
-	softmaxRows(prob, tq, tk, tk, scale)
-	softmaxGradRows(ds, prob, tq, tk, scale)
-	Gemm(true, false, tk, d, tq, prob, tk, do, ldo, dv, ldd, false)
-	Gemm(false, false, tq, d, tk, ds, tk, k, ldqkv, dq, ldd, false)
-	Gemm(true, false, tk, d, tq, ds, tk, q, ldqkv, dk, ldd, false)
+	s := borrow()
+	defer giveBack(s)
+	s.keys.Pack(true, tk, d, k, ldqkv)
+	s.values.Pack(true, tk, d, v, ldqkv)
+	checkMatrix(p, 2*min(tq, attentionRows), tk, tk)
+	prob, ds := p, p[min(tq, attentionRows)*tk:]
+	for i := 0; i < tq; i += attentionRows {
+		rows := min(attentionRows, tq-i)
+		q, do := q[i*ldqkv:], do[i*ldo:]
+		GemmPacked(false, rows, q, ldqkv, &s.keys, nil, prob, tk)
+		GemmPacked(false, rows, do, ldo, &s.values, nil, ds, tk)
+		softmaxRows(prob, rows, tk, tk, scale)
+		softmaxGradRows(ds, prob, rows, tk, scale)
+		Gemm(true, false, tk, d, rows, prob, tk, do, ldo, dv, ldd, i > 0)
+		Gemm(false, false, rows, d, tk, ds, tk, k, ldqkv, dq[i*ldd:], ldd, false)
+		Gemm(true, false, tk, d, rows, ds, tk, q, ldqkv, dk, ldd, i > 0)
+	}
 }
 
 // softmaxGradRows applies softmaxGradRow to each row of dp[rows,cols].

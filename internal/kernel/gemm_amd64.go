@@ -55,12 +55,12 @@ func gemmVector(ta, tb bool, m, n, k int, a []float32, lda int, b []float32, ldb
 }
 
 // run walks the blocks of k in order, so that each element's chain goes on
-// from what the last block left in C.
+// from what the last block left in C: columns by columns, while C is in the cache.
 func (g *product) run(s *scratch) {
 	kc := evenly(g.k, blockK)
 	nc := blockB / kc / 32 * 32
-	for p := 0; p < g.k; p += kc {
-		for j := 0; j < g.n; j += nc {
+	for j := 0; j < g.n; j += nc {
+		for p := 0; p < g.k; p += kc {
 			g.block(s, p, min(kc, g.k-p), j, min(nc, g.n-j))
 		}
 	}

@@ -7,34 +7,35 @@ package kernel
 type Packed struct {
 	tb    bool
 	n, k  int
+	ld    int
 	level Level
+	ready bool
 	b     []float32 // as it was given, for Portable
 	data  []float32 // in panels, for the other levels
 }
 
-// Pack makes p the matrix op(B)[k,n]: B is stored [k,n], or [n,k] if tb, rows without
-// gaps. b must not change while p is in use. The memory of an earlier Pack is used again.
-func (p *Packed) Pack(tb bool, n, k int, b []float32) {
-	checkMatrix(b, n, k, k)
-	p.tb, p.n, p.k, p.level, p.b = tb, n, k, level, b
-	if level > Portable && n > 0 && k > 0 {
-		p.data = packed(p.data, tb, n, k, b)
+// Pack makes p the matrix op(B)[k,n]: B is stored [k,n], or [n,k] if tb, with leading
+// dimension ld. b must not change while p is in use. The memory of an earlier Pack is used
+// again.
+func (p *Packed) Pack(tb bool, n, k int, b []float32, ld int) {
+	if tb {
+		checkMatrix(b, n, k, ld)
+	} else {
+		checkMatrix(b, k, n, ld)
+	}
+	p.tb, p.n, p.k, p.ld, p.level, p.ready = tb, n, k, ld, level, true
+	if level == Portable {
+		p.b = b
+	} else if n > 0 && k > 0 {
+		p.data = packed(p.data, tb, n, k, b, ld)
 	}
 }
 
 // Ready reports whether p was packed at the level in use.
-func (p *Packed) Ready() bool { return p.b != nil && p.level == level }
+func (p *Packed) Ready() bool { return p.ready && p.level == level }
 
 // Bytes returns the memory of p's own.
 func (p *Packed) Bytes() int { return 4 * cap(p.data) }
-
-// ld returns the leading dimension of the matrix as it was given.
-func (p *Packed) ld() int {
-	if p.tb {
-		return p.k
-	}
-	return p.n
-}
 
 // GemmPacked is [Gemm] with op(B) packed, plus the row vector bias[n] if that is not nil:
 // every chain then starts at its element. It panics if b was packed at another level.
@@ -62,5 +63,5 @@ func GemmPacked(ta bool, m int, a []float32, lda int, b *Packed, bias, c []float
 			copy(row, bias)
 		}
 	}
-	gemmNaive(ta, b.tb, m, b.n, b.k, a, lda, b.b, b.ld(), c, ldc, true)
+	gemmNaive(ta, b.tb, m, b.n, b.k, a, lda, b.b, b.ld, c, ldc, true)
 }

@@ -3,11 +3,8 @@ package kernel
 // packed returns op(B)[k,n] in panels, in the memory of data if that is large enough: for
 // each block of k, for each tile's width of columns, the rows of the block. Behind them
 // is room for what transpose writes past the end.
-func packed(data []float32, tb bool, n, k int, b []float32) []float32 {
-	g := product{machine: level.machine(), tb: tb, n: n, k: k, b: b, ldb: n}
-	if tb {
-		g.ldb = k
-	}
+func packed(data []float32, tb bool, n, k int, b []float32, ld int) []float32 {
+	g := product{machine: level.machine(), tb: tb, n: n, k: k, b: b, ldb: ld}
 	width := g.width()
 	columns := padded(n, width)
 	if size := columns*k + tailB; cap(data) < size {

@@ -15,19 +15,22 @@ func TestGemmPackedEqualsGemm(t *testing.T) {
 		for _, s := range sizes {
 			for form := range 8 {
 				ta, tb, biased := form&1 > 0, form&2 > 0, form&4 > 0
-				lda := s.k
+				lda, ldb := s.k, s.n
 				if ta {
 					lda = s.m
 				}
+				if tb {
+					ldb = s.k
+				}
 				a, b := random(r, s.m*s.k), random(r, s.n*s.k)
-				p.Pack(tb, s.n, s.k, b)
+				p.Pack(tb, s.n, s.k, b, ldb)
 				got, want := random(r, s.m*s.n), make([]float32, s.m*s.n)
 				var bias []float32
 				if biased {
 					bias = random(r, s.n)
 					FillRows(want, bias, s.m, s.n)
 				}
-				Gemm(ta, tb, s.m, s.n, s.k, a, lda, b, p.ld(), want, s.n, biased)
+				Gemm(ta, tb, s.m, s.n, s.k, a, lda, b, ldb, want, s.n, biased)
 				GemmPacked(ta, s.m, a, lda, &p, bias, got, s.n)
 				sameBits(t, fmt.Sprintf("GemmPacked(%v, %v, %v, bias %v)", ta, tb, s, biased), got, want)
 			}
@@ -43,7 +46,7 @@ func TestPackedKnowsItsLevel(t *testing.T) {
 	if p.Ready() {
 		t.Error("the zero value is ready")
 	}
-	p.Pack(true, 2, 3, make([]float32, 6))
+	p.Pack(true, 2, 3, make([]float32, 6), 3)
 	if !p.Ready() {
 		t.Error("not ready after Pack")
 	}

@@ -17,6 +17,8 @@ const (
 type scratch struct {
 	a [tilesA * tileA * blockK]float32
 	b [blockB + tailB]float32
+
+	keys, values Packed // of an attention head
 }
 
 // free holds the scratch that no call is using. Unlike a sync.Pool it is not

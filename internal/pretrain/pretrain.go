@@ -65,18 +65,14 @@ func (tr *Trainer) Step(ctx context.Context) (Stats, error) {
 	s := tr.settings
 	n := (s.Batch + s.MicroBatch - 1) / s.MicroBatch
 	losses := make([]float64, n)
-	err := tr.team.Gradient(ctx, tr.grad, n, func(r *policy.Replica, partial []float32, i int) error {
+	err := tr.team.Gradient(ctx, tr.grad, n, func(r *policy.Replica, sum *policy.Sum, i int) error {
 		lo, hi := i*s.MicroBatch, min((i+1)*s.MicroBatch, s.Batch)
-		sum := partial
-		if hi-lo < s.MicroBatch { // its mean is over fewer samples: weighed below
-			sum = make([]float32, len(partial))
+		if hi-lo < s.MicroBatch { // its mean is over fewer samples
+			return tr.rest(r, sum, lo, hi, &losses[i])
 		}
-		out, err := r.Gradient(sum, policy.FlowMatching{}, tr.draw(lo, hi))
+		out, err := r.AddGradient(sum, policy.FlowMatching{}, tr.draw(lo, hi))
 		if err != nil {
 			return err
-		}
-		if hi-lo < s.MicroBatch {
-			kernel.Axpy(partial, float32(hi-lo)/float32(s.MicroBatch), sum)
 		}
 		losses[i] = out[0].F64[0] * float64(hi-lo) / float64(s.Batch)
 		return nil
@@ -95,6 +91,18 @@ func (tr *Trainer) Step(ctx context.Context) (Stats, error) {
 	tr.EMA.Update(tr.Model.Theta())
 	tr.step++
 	return stats, nil
+}
+
+// rest adds the gradient of the last, smaller micro-batch, weighed.
+func (tr *Trainer) rest(r *policy.Replica, sum *policy.Sum, lo, hi int, loss *float64) error {
+	grad := make([]float32, len(tr.grad))
+	out, err := r.Gradient(grad, policy.FlowMatching{}, tr.draw(lo, hi))
+	if err != nil {
+		return err
+	}
+	sum.Add(float32(hi-lo)/float32(tr.settings.MicroBatch), grad)
+	*loss = out[0].F64[0] * float64(hi-lo) / float64(tr.settings.Batch)
+	return nil
 }
 
 // draw makes samples [lo, hi) of the current step.

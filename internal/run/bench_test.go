@@ -56,7 +56,7 @@ func benchBatch(s *Session, n int) policy.Batch {
 
 // BenchmarkVelocity samples one velocity of 48 pictures per core, in batches of 24.
 func BenchmarkVelocity(b *testing.B) {
-	const batch, batches = 24, 2
+	const batch, batches = 48, 1
 	s := benchSession(b)
 	in, dim := benchBatch(s, batch), s.Model.Network.Shape().Dim()
 	workers := runtime.GOMAXPROCS(0)
@@ -89,8 +89,8 @@ func BenchmarkGradient(b *testing.B) {
 	theta := s.Model.Theta()
 	team, grad := s.Model.NewTeam(theta, s.workers), make([]float32, len(theta.Trainable()))
 	timed(b, micro*n, func() (float64, error) {
-		return 0, team.Gradient(context.Background(), grad, n, func(r *policy.Replica, partial []float32, _ int) error {
-			_, err := r.Gradient(partial, policy.FlowMatching{}, in)
+		return 0, team.Gradient(context.Background(), grad, n, func(r *policy.Replica, sum *policy.Sum, _ int) error {
+			_, err := r.AddGradient(sum, policy.FlowMatching{}, in)
 			return err
 		})
 	})
