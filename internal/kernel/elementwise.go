@@ -153,12 +153,12 @@ func gatedResidualGradVector(dh, dgate, gate, h, dy []float32, rows, d int) {
 	s := borrow()
 	defer giveBack(s)
 	if dgate == nil {
-		dgate = s.b[:d]
+		dgate = s.v[:d]
 	}
 	stride := 4 * uintptr(d)
 	into := stride
 	if dh == nil { // every row overwrites one row of scratch
-		dh, into = s.a[:d], 0
+		dh, into = s.v[maxRow:maxRow+d], 0
 	}
 	v := on(dh[:d], dgate, gate, h, dy)
 	v.rows = rows

@@ -1,5 +1,7 @@
 package kernel
 
+import "unsafe"
+
 //go:generate go run ./gen
 
 // tile is the argument of a micro-kernel: C[rows,cols] = From + A·B for a strip of count
@@ -17,6 +19,7 @@ type tile struct {
 	mask    uint64   // bit j: column j exists, of every tile
 	from    *float32 // what the sums start from: C, a row vector, or nil for zero
 	rowFrom uintptr
+	ahead   uintptr // address of what will be needed next; any
 }
 
 // product is one call of Gemm or GemmPacked.
@@ -54,37 +57,49 @@ func gemmVector(ta, tb bool, m, n, k int, a []float32, lda int, b []float32, ldb
 	giveBack(s)
 }
 
-// run walks the blocks of k in order, so that each element's chain goes on
-// from what the last block left in C: columns by columns, while C is in the cache.
+// run cuts the product in blocks of rows whose part of A stays in the second-level cache,
+// and in blocks of columns.
 func (g *product) run(s *scratch) {
 	kc := evenly(g.k, blockK)
-	nc := blockB / kc / 32 * 32
-	for j := 0; j < g.n; j += nc {
-		for p := 0; p < g.k; p += kc {
-			g.block(s, p, min(kc, g.k-p), j, min(nc, g.n-j))
+	nc := max(blockB/kc/g.width(), 1) * g.width()
+	mc := max(blockA/g.k/g.rows, minTiles) * g.rows
+	for i := 0; i < g.m; i += mc {
+		m := min(mc, g.m-i)
+		a := g.blockOfA(s, i, m)
+		for j := 0; j < g.n; j += nc {
+			for p := 0; p < g.k; p += kc {
+				g.block(s, a, i, m, j, min(nc, g.n-j), p, min(kc, g.k-p))
+			}
 		}
 	}
 }
 
-// block adds A[:,p:p+kc]·B[p:p+kc,j:j+nc] to C.
-func (g *product) block(s *scratch, p, kc, j, nc int) {
-	direct := g.packB(s, p, kc, j, nc)
-	panels := s.b[:]
-	if g.packed != nil {
-		panels = g.packed[p*padded(g.n, g.width())+j*kc:]
-	}
-	rows := evenly(g.m, g.rows)
-	for i := 0; i < g.m; i += rows {
-		mr := min(rows, g.m-i)
-		t := tile{k: kc, rowC: 4 * uintptr(g.ldc)}
-		g.tileOfA(s, &t, i, mr, rows, p, nc)
+// A factor is a block of rows of A in tiles. Strides are in elements.
+type factor struct {
+	data      []float32
+	rows      int // of a tile
+	row, step int // from one row, and from one k, to the next; one of them is 1
+	next      int // from one tile to the next
+}
+
+// block adds A[i:i+m,p:p+kc]·B[p:p+kc,j:j+nc] to C. Blocks of k come in order, so that each
+// element's chain goes on from what the last one left in C.
+func (g *product) block(s *scratch, a factor, i, m, j, nc, p, kc int) {
+	direct, panels := g.panels(s, p, kc, j, nc)
+	t := tile{k: kc, rowA: 4 * uintptr(a.row), stepA: 4 * uintptr(a.step), rowC: 4 * uintptr(g.ldc)}
+	after := uintptr(unsafe.Pointer(&panels[0])) + uintptr(4*nc*kc) // where the next block lies, if B is packed
+	share := uintptr(4*nc*kc*a.rows/m) &^ 63
+	for r := 0; r < m; r += a.rows {
+		mr := min(a.rows, m-r)
+		t.a = &a.data[r/a.rows*a.next+p*a.step]
+		t.ahead = after + uintptr(r/a.rows)*share
 		if direct > 0 {
 			t.rowB = 4 * uintptr(g.ldb)
-			g.strip(&t, i, mr, p, j, direct, g.b[p*g.ldb+j:], 1)
+			g.strip(&t, i+r, mr, p, j, direct, g.b[p*g.ldb+j:], 1)
 		}
 		if direct < nc {
 			t.rowB = 4 * uintptr(g.width())
-			g.strip(&t, i, mr, p, j+direct, nc-direct, panels[direct*kc:], kc)
+			g.strip(&t, i+r, mr, p, j+direct, nc-direct, panels[direct*kc:], kc)
 		}
 	}
 }
@@ -112,23 +127,23 @@ func (g *product) strip(t *tile, i, mr, p, j, n int, b []float32, height int) {
 	}
 }
 
-// packB copies the block of B to s.b in panels, each as wide as a tile and kc rows long.
-// It returns the number of columns, from the first on, that are read where they are
-// instead: in a small product, those of whole panels, unless their rows are far apart. It
-// copies nothing if B is packed.
-func (g *product) packB(s *scratch, p, kc, j, nc int) (direct int) {
+// panels returns columns j to j+nc of rows p to p+kc of B in panels, each as wide as a tile
+// and kc rows long: packed already, or packed now. The first direct columns are read where
+// they are instead: in a small product, those of whole panels, unless their rows are far
+// apart.
+func (g *product) panels(s *scratch, p, kc, j, nc int) (direct int, panels []float32) {
 	const near = 512 // elements; rows further apart would each need a page of the TLB
-	if g.packed != nil {
-		return 0
-	}
 	width := g.width()
+	if g.packed != nil {
+		return 0, g.packed[p*padded(g.n, width)+j*kc:]
+	}
 	if !g.tb && g.m <= 4*g.rows && g.ldb <= near {
 		direct = nc / width * width
 	}
 	for jj := direct; jj < nc; jj += width {
 		g.pack(s.b[jj*kc:], p, kc, j+jj, min(width, nc-jj))
 	}
-	return direct
+	return direct, s.b[:]
 }
 
 // pack copies B[p:p+kc,j:j+cols] to a panel of whole vectors. It writes up to a vector of
@@ -144,31 +159,31 @@ func (g *product) pack(panel []float32, p, kc, j, cols int) {
 	}
 }
 
-// tileOfA sets t.a and the strides of A for rows i to i+mr from column p on. A tile whose
-// rows are far apart is copied if it is used often: else few sets of the first-level cache
-// would have to hold all of it. Columns of a transposed A are packed, those of several
-// tiles at a time, as they share cache lines.
-func (g *product) tileOfA(s *scratch, t *tile, i, mr, rows, p, nc int) {
-	const often = 128 // columns of C
+// blockOfA returns rows i to i+m of A. Rows a multiple of 1 KiB apart are copied, as few
+// sets of the first-level cache would have to hold a tile, and so are the columns of a
+// transposed A that is not small.
+func (g *product) blockOfA(s *scratch, i, m int) factor {
+	const apart, small = 256, 64 // elements
+	rows := evenly(m, g.rows)
 	switch {
-	case g.ta && g.k <= 64:
-		t.a, t.rowA, t.stepA = &g.a[p*g.lda+i], 4, 4*uintptr(g.lda)
-	case g.ta:
-		size := g.lanes * t.k
-		slot := i / rows % tilesA
-		for q := 0; slot == 0 && q < tilesA && i+q*rows < g.m; q++ {
-			from := i + q*rows
-			g.packRows(&s.a[q*size], &g.a[p*g.lda+from], g.lanes, g.lda, t.k, min(rows, g.m-from))
+	case !g.ta && (g.lda%apart != 0 || g.n <= 2*g.width()):
+		return factor{g.a[i*g.lda:], rows, g.lda, 1, rows * g.lda}
+	case !g.ta:
+		ld := padded(g.k, apart) + 16
+		a := s.blockA(m * ld)
+		for r := range m {
+			copy(a[r*ld:r*ld+g.k], g.a[(i+r)*g.lda:])
 		}
-		t.a, t.rowA, t.stepA = &s.a[slot*size], 4, 4*uintptr(g.lanes)
-	case g.lda == t.k || nc < often:
-		t.a, t.rowA, t.stepA = &g.a[i*g.lda+p], 4*uintptr(g.lda), 4
-	default:
-		for r := range mr {
-			copy(s.a[r*t.k:(r+1)*t.k], g.a[(i+r)*g.lda+p:])
-		}
-		t.a, t.rowA, t.stepA = &s.a[0], 4*uintptr(t.k), 4
+		return factor{a, rows, ld, 1, rows * ld}
+	case g.k <= small:
+		return factor{g.a[i:], rows, 1, g.lda, rows}
 	}
+	size := g.lanes * g.k
+	a := s.blockA((m + rows - 1) / rows * size)
+	for r := 0; r < m; r += rows {
+		g.packRows(&a[r/rows*size], &g.a[i+r], g.lanes, g.lda, g.k, min(rows, m-r))
+	}
+	return factor{a, rows, 1, g.lanes, size}
 }
 
 // tile runs the micro-kernel for rows rows and one or two vectors of columns.

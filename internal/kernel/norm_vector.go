@@ -2,7 +2,7 @@ package kernel
 
 // Row vectors that stand in for nil parameters in the vector functions; wider
 // rows than these with nil parameters take the portable path.
-var zeros, ones = [8192]float32{}, func() (x [8192]float32) {
+var zeros, ones = [maxRow]float32{}, func() (x [maxRow]float32) {
 	for i := range x {
 		x[i] = 1
 	}
@@ -46,9 +46,9 @@ func layerNormGradVector(dx, dshift, dscale, x, scale, dy []float32, rows, d int
 	s := borrow()
 	defer giveBack(s)
 	v := normArgs(rows, d, eps)
-	v.matrixOr(0, dx, s.b[:])
-	v.vectorOr(1, dshift, s.b[d:])
-	v.vectorOr(2, dscale, s.b[2*d:])
+	v.matrixOr(0, dx, s.v[:])
+	v.vectorOr(1, dshift, s.v[d:])
+	v.vectorOr(2, dscale, s.v[2*d:])
 	v.matrix(3, x, d)
 	v.vectorOr(4, scale, zeros[:])
 	v.matrix(5, dy, d)
@@ -67,8 +67,8 @@ func rmsNormGradVector(dx, dw, x, w, dy []float32, rows, d int, eps float32) {
 	s := borrow()
 	defer giveBack(s)
 	v := normArgs(rows, d, eps)
-	v.matrixOr(0, dx, s.b[:])
-	v.vectorOr(1, dw, s.b[d:])
+	v.matrixOr(0, dx, s.v[:])
+	v.vectorOr(1, dw, s.v[d:])
 	v.matrix(2, x, d)
 	v.vectorOr(3, w, ones[:])
 	v.matrix(4, dy, d)

@@ -2,23 +2,35 @@ package kernel
 
 import "sync"
 
-// Blocking of the product. A block of B, at most blockB elements of at most
-// blockK rows, stays in the second-level cache while the row tiles of A pass
-// over it; a row tile stays in the first-level cache meanwhile.
+// Blocking of the product. A block of A, about blockA elements but at least minTiles tiles,
+// stays in the second-level cache while B passes by; of B, a block of at most blockK rows
+// and about blockB elements. A tile of A stays in the first-level cache meanwhile.
 const (
-	blockK = 384
-	blockB = 128 << 10
-	tailB  = 16 * 32 // written past the end by transpose
-	tileA  = 16      // widest row of a packed tile of A
-	tilesA = 8       // tiles of a transposed A that are packed at a time
+	blockK   = 384
+	blockB   = 64 << 10
+	blockA   = 192 << 10
+	minTiles = 8
+	tailB    = 16 * 32 // written past the end by transpose
 )
 
 // scratch is the working space of one running call.
 type scratch struct {
-	a [tilesA * tileA * blockK]float32
+	a []float32 // block of A; grows
 	b [blockB + tailB]float32
+	v [4 * maxRow]float32 // row vectors that nobody reads
 
 	keys, values Packed // of an attention head
+}
+
+// maxRow is the longest row of the vectorized functions that need a place for row vectors.
+const maxRow = 8192
+
+// blockA returns room for n elements.
+func (s *scratch) blockA(n int) []float32 {
+	if cap(s.a) < n {
+		s.a = make([]float32, n)
+	}
+	return s.a[:n]
 }
 
 // free holds the scratch that no call is using. Unlike a sync.Pool it is not

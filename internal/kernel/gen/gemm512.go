@@ -17,6 +17,7 @@ const (
 	tileMask  = 80
 	tileFrom  = 88
 	tileRowF  = 96
+	tileAhead = 104
 )
 
 // unroll is the number of steps along k in the body of the main loop.
@@ -117,6 +118,7 @@ func tile512(s *source, rows, vecs int) {
 	s.op("JE steps")
 	rowStrides(s)
 	loops(s, "rows", func(u int) { step512(s, rows, vecs, u, rowAddr) }, func(n int) {
+		prefetch(s, n)
 		s.op("ADDQ $%d, SI", 4*n)
 		if rows > 7 {
 			s.op("ADDQ $%d, DI", 4*n)
@@ -126,6 +128,7 @@ func tile512(s *source, rows, vecs int) {
 	s.label("steps")
 	s.op("LEAQ (R11)(R11*2), R9")
 	loops(s, "step", func(u int) { step512(s, rows, vecs, u, stepAddr) }, func(n int) {
+		prefetch(s, n)
 		if n == unroll {
 			s.op("LEAQ (SI)(R11*4), SI")
 		} else {
@@ -133,8 +136,17 @@ func tile512(s *source, rows, vecs int) {
 		}
 	})
 	s.label("done")
+	s.op("MOVQ R15, %d(AX)", tileAhead)
 	eachC512(s, rows, vecs, "R13", "VMOVUPS Z%[1]d, K%[2]d, %[3]d(DX)")
 	nextPanel(s, 64*vecs)
+}
+
+// prefetch asks for the next cache line of what comes after, once per turn of the loop.
+func prefetch(s *source, steps int) {
+	if steps == unroll {
+		s.op("PREFETCHT1 (R15)")
+		s.op("ADDQ $64, R15")
+	}
 }
 
 // loops writes the loop over k: unroll steps at a time, then one at a time. CX counts;
@@ -187,6 +199,7 @@ func startC512(s *source, rows, vecs int) {
 	}
 	s.label("ready")
 	s.op("MOVQ %d(AX), DX", tileC)
+	s.op("MOVQ %d(AX), R15", tileAhead)
 }
 
 // eachC512 writes format for every vector of C: the accumulator, its mask and
