@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"slices"
 	"sync"
 
+	"flowgrpo/internal/graph"
 	"flowgrpo/internal/kernel"
 )
 
@@ -12,10 +14,10 @@ import (
 
 // A matrix is the matrix of a layer as programs read it.
 type matrix struct {
-	mu     sync.Mutex
-	stamp  stamp     // of what it was made from
-	data   []float32 // [N, K]
-	packed kernel.Packed
+	mu                sync.Mutex
+	made, back        stamp     // of what data and forward, and backward, were made from
+	data              []float32 // [N, K]
+	forward, backward kernel.Packed
 }
 
 // A stamp tells states of a Theta apart.
@@ -37,36 +39,57 @@ func (t Theta) stamp() stamp {
 //
 //	W  or  W + (α/r)·B·A,
 //
-// and its packed form, neither to be changed. The matrices of layers without adapter are
-// kept with the base weights, which the reference and the moving average of an adapter
-// share.
-func (m *Model) matrix(t Theta, p Parameter) ([]float32, *kernel.Packed) {
-	owner, layer := t.Base, ""
-	if t.Adapter != nil {
-		name, _ := layerOf(p)
-		if _, adapted := t.Adapter.Lookup(name + ".lora_A.weight"); adapted {
-			owner, layer = t.Adapter, name
-		}
-	}
-	now := t.stamp()
-	if owner == t.Base {
+// and its packed forms, the backward one only if gradient, none of them to be changed. The
+// matrices of layers without adapter are kept with the base weights, which the reference
+// and the moving average of an adapter share.
+func (m *Model) matrix(t Theta, p Parameter, gradient bool) ([]float32, *graph.Packed) {
+	now, owner := t.stamp(), t.Base
+	if t.adapted(p) {
+		owner = t.Adapter
+	} else {
 		now.adapter = 0
 	}
 	x := owner.matrix(p.Name)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.stamp != now {
-		x.stamp, x.data = now, t.Base.tensor(p.Name)
-		rows := p.Shape[0]
-		cols := p.Size() / rows
-		if owner != t.Base {
-			a, b := t.Adapter.tensor(layer+".lora_A.weight"), t.Adapter.tensor(layer+".lora_B.weight")
-			x.data = append([]float32(nil), x.data...)
-			addProduct(x.data, b, a, rows, m.LoRA.Rank, cols, m.LoRA.scale())
+	rows := p.Shape[0]
+	cols := p.Size() / rows
+	if x.made != now {
+		x.data = t.Base.tensor(p.Name)
+		if owner == t.Adapter {
+			x.data = m.merge(t, p)
 		}
-		x.packed.Pack(true, rows, cols, x.data, cols)
+		x.forward.Pack(true, rows, cols, x.data, cols)
+		x.made = now
 	}
-	return x.data, &x.packed
+	packed := &graph.Packed{Forward: &x.forward}
+	if gradient {
+		if x.back != now {
+			x.backward.Pack(false, cols, rows, x.data, cols)
+			x.back = now
+		}
+		packed.Backward = &x.backward
+	}
+	return x.data, packed
+}
+
+// adapted reports whether the layer of the matrix p has an adapter.
+func (t Theta) adapted(p Parameter) bool {
+	if t.Adapter == nil {
+		return false
+	}
+	layer, _ := layerOf(p)
+	_, ok := t.Adapter.Lookup(layer + ".lora_A.weight")
+	return ok
+}
+
+// merge returns W + (α/r)·B·A.
+func (m *Model) merge(t Theta, p Parameter) []float32 {
+	layer, _ := layerOf(p)
+	a, b := t.Adapter.tensor(layer+".lora_A.weight"), t.Adapter.tensor(layer+".lora_B.weight")
+	w := slices.Clone(t.Base.tensor(p.Name))
+	addProduct(w, b, a, p.Shape[0], m.LoRA.Rank, p.Shape[1], m.LoRA.scale())
+	return w
 }
 
 // matrix returns the place of the matrix called name.

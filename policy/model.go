@@ -104,12 +104,9 @@ func (m *Model) Merged(t Theta) *Weights {
 	}
 	w := t.Base.Clone()
 	for _, p := range m.Network.Parameters() {
-		layer, ok := layerOf(p)
-		if !ok || !m.LoRA.targets(layer) {
-			continue
+		if t.adapted(p) {
+			copy(w.Tensor(p.Name), m.merge(t, p))
 		}
-		a, b := t.Adapter.Tensor(layer+".lora_A.weight"), t.Adapter.Tensor(layer+".lora_B.weight")
-		addProduct(w.Tensor(p.Name), b, a, p.Shape[0], m.LoRA.Rank, p.Shape[1], m.LoRA.scale())
 	}
 	return w
 }

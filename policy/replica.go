@@ -30,6 +30,7 @@ type program struct {
 	*graph.Program
 	builder        *Builder
 	hidden, pooled []float32
+	gradient       bool
 	outputs        int   // that the objective asked for, after its loss
 	weights        stamp // of the parameters that are bound
 }
@@ -134,7 +135,7 @@ func (r *Replica) bindWeights(p *program) {
 		}
 		for _, param := range w.Parameters() {
 			if p.builder.layers[param.Name] {
-				data, packed := r.model.matrix(r.theta, param)
+				data, packed := r.model.matrix(r.theta, param, p.gradient)
 				p.BindWeight(param.Name, data, packed)
 			} else {
 				p.Bind(param.Name, w.tensor(param.Name))
@@ -195,7 +196,7 @@ func (r *Replica) gradientProgram(obj Objective, batch int) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.outputs = len(outputs)
+	p.outputs, p.gradient = len(outputs), true
 	if p.Program, err = graph.CompileSums(grads, append([]graph.Node{loss}, outputs...)...); err != nil {
 		return nil, err
 	}

@@ -108,7 +108,7 @@ func (t *Team) lane(i int, grad []float32) []float32 {
 		return grad
 	}
 	if t.lanes[i] == nil {
-		t.lanes[i] = make([]float32, len(grad))
+		t.lanes[i] = kernel.Make(len(grad))
 	}
 	return t.lanes[i]
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"flowgrpo/internal/kernel"
 	"flowgrpo/internal/rng"
 )
 
@@ -65,7 +66,7 @@ func NewWeights(params []Parameter) *Weights {
 			w.trained = total
 		}
 	}
-	w.data = make([]float32, total)
+	w.data = kernel.Make(total)
 	return w
 }
 

@@ -42,15 +42,16 @@ func (l linear) Out(in []Spec) Spec {
 func (l linear) Run(out Buffer, in []Buffer, _ []float32) {
 	m, k := rowsCols(in[0].Shape)
 	n := in[1].Shape[0]
-	switch {
-	case in[1].Packed != nil && l.bias:
-		kernel.GemmPacked(false, m, in[0].F32, k, in[1].Packed, in[2].F32, out.F32, n)
+	var bias []float32
+	if l.bias {
+		bias = in[2].F32
+	}
+	if w := in[1].Packed; w != nil && w.Forward != nil {
+		kernel.GemmPacked(false, m, in[0].F32, k, w.Forward, bias, out.F32, n)
 		return
-	case in[1].Packed != nil:
-		kernel.GemmPacked(false, m, in[0].F32, k, in[1].Packed, nil, out.F32, n)
-		return
-	case l.bias:
-		kernel.FillRows(out.F32, in[2].F32, m, n)
+	}
+	if l.bias {
+		kernel.FillRows(out.F32, bias, m, n)
 	}
 	kernel.Gemm(false, true, m, n, k, in[0].F32, k, in[1].F32, k, out.F32, n, l.bias)
 }
@@ -121,6 +122,10 @@ func (linearGradX) Out(in []Spec) Spec {
 func (linearGradX) Run(out Buffer, in []Buffer, _ []float32) {
 	m, n := rowsCols(in[0].Shape)
 	k := in[1].Shape[1]
+	if w := in[1].Packed; w != nil && w.Backward != nil {
+		kernel.GemmPacked(false, m, in[0].F32, n, w.Backward, nil, out.F32, k)
+		return
+	}
 	kernel.Gemm(false, false, m, k, n, in[0].F32, n, in[1].F32, k, out.F32, k, false)
 }
 

@@ -21,7 +21,13 @@ type Buffer struct {
 	Shape  tensor.Shape
 	F32    []float32
 	F64    []float64
-	Packed *kernel.Packed // F32 as a matrix [N, K], transposed; nil if it is not packed
+	Packed *Packed // what else is known of F32; may be nil
+}
+
+// Packed holds the forms in which products read a matrix w [N, K]; either may be nil.
+type Packed struct {
+	Forward  *kernel.Packed // of x·wᵀ
+	Backward *kernel.Packed // of dy·w
 }
 
 // Len returns the number of elements.

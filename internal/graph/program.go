@@ -137,9 +137,8 @@ func (p *Program) Bind(name string, data []float32) {
 	}
 }
 
-// BindWeight is Bind for a matrix whose packed form is known: products with the matrix,
-// transposed, read that. packed may be nil.
-func (p *Program) BindWeight(name string, data []float32, packed *kernel.Packed) {
+// BindWeight is Bind for a matrix of which packed forms are known: products read those.
+func (p *Program) BindWeight(name string, data []float32, packed *Packed) {
 	if b, ok := p.input(name, len(data)); ok {
 		b.F32, b.Packed = data, packed
 	}
@@ -176,7 +175,7 @@ func (p *Program) Run() { p.RunSums(true) }
 func (p *Program) RunSums(add bool) {
 	if p.plan != nil {
 		p.memory = make([]float32, p.scratch)
-		p.plan.attach(make([]float32, p.size32), make([]float64, p.size64))
+		p.plan.attach(kernel.Make(p.size32), make([]float64, p.size64))
 		p.plan = nil
 	}
 	for i := range p.steps {

@@ -61,6 +61,9 @@ func gemmVector(ta, tb bool, m, n, k int, a []float32, lda int, b []float32, ldb
 // and in blocks of columns.
 func (g *product) run(s *scratch) {
 	kc := evenly(g.k, blockK)
+	if g.m <= g.rows && !g.tb && g.packed == nil { // one tile: rows of B pass by once, whole
+		kc = min(kc, 32)
+	}
 	nc := max(blockB/kc/g.width(), 1) * g.width()
 	mc := max(blockA/g.k/g.rows, minTiles) * g.rows
 	for i := 0; i < g.m; i += mc {
@@ -163,7 +166,7 @@ func (g *product) pack(panel []float32, p, kc, j, cols int) {
 // sets of the first-level cache would have to hold a tile, and so are the columns of a
 // transposed A that is not small.
 func (g *product) blockOfA(s *scratch, i, m int) factor {
-	const apart, small = 256, 64 // elements
+	const apart, small, some = 256, 64, 16 // elements, k, k
 	rows := evenly(m, g.rows)
 	switch {
 	case !g.ta && (g.lda%apart != 0 || g.n <= 2*g.width()):
@@ -175,13 +178,15 @@ func (g *product) blockOfA(s *scratch, i, m int) factor {
 			copy(a[r*ld:r*ld+g.k], g.a[(i+r)*g.lda:])
 		}
 		return factor{a, rows, ld, 1, rows * ld}
-	case g.k <= small:
+	case g.k <= small && g.lda%apart != 0:
 		return factor{g.a[i:], rows, 1, g.lda, rows}
 	}
 	size := g.lanes * g.k
 	a := s.blockA((m + rows - 1) / rows * size)
-	for r := 0; r < m; r += rows {
-		g.packRows(&a[r/rows*size], &g.a[i+r], g.lanes, g.lda, g.k, min(rows, m-r))
+	for p := 0; p < g.k; p += some { // few rows at a time, as tiles share cache lines
+		for r := 0; r < m; r += rows {
+			g.packRows(&a[r/rows*size+p*g.lanes], &g.a[p*g.lda+i+r], g.lanes, g.lda, min(some, g.k-p), min(rows, m-r))
+		}
 	}
 	return factor{a, rows, 1, g.lanes, size}
 }

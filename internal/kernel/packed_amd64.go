@@ -8,7 +8,7 @@ func packed(data []float32, tb bool, n, k int, b []float32, ld int) []float32 {
 	width := g.width()
 	columns := padded(n, width)
 	if size := columns*k + tailB; cap(data) < size {
-		data = make([]float32, size)
+		data = Make(size)
 	} else {
 		data = data[:size]
 	}
