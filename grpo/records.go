@@ -3,6 +3,7 @@ package grpo
 import (
 	"context"
 	"math"
+	"math/bits"
 	"slices"
 
 	"flowgrpo/internal/graph"
@@ -32,19 +33,24 @@ type counts struct{ trained, anchors int }
 
 // batch lays out records.
 func (tr *Trainer) batch(records []record, transitions []sde.Transition, weights []float64, total counts) *batch {
-	n, dim := len(records), tr.Model.Network.Shape().Dim()
+	n, dim := tr.rows(len(records)), tr.Model.Network.Shape().Dim()
 	b := &batch{
 		Batch: policy.Batch{X: make([]float32, 0, n*dim), T: make([]float32, n)},
 		next:  make([]float32, 0, n*dim), reference: make([]float32, n*dim),
 	}
-	for i, r := range records {
+	for i := range n {
+		r := records[min(i, len(records)-1)]
 		k, traj := r.step, r.trajectory
 		t, _ := tr.Sampling.Schedule.Step(k)
 		b.T[i] = float32(t)
 		b.X = append(b.X, traj.States[k]...)
 		b.next = append(b.next, traj.States[k+1]...)
 		b.Cond = append(b.Cond, traj.Request.Condition)
-		if r.anchor {
+		switch {
+		case i >= len(records): // filling: an anchor that costs nothing
+			b.anchor(traj.States[k], 0, tr.Loss)
+			continue
+		case r.anchor:
 			b.anchor(traj.States[k], tr.anchorPenalty()/float64(total.anchors), tr.Loss)
 			continue
 		}
@@ -58,6 +64,10 @@ func (tr *Trainer) batch(records []record, transitions []sde.Transition, weights
 	b.Bind = b.bind
 	return b
 }
+
+// rows returns the number of rows of a micro-batch of n records: the last one is filled up
+// to a power of two, so that few programs serve all sizes.
+func (tr *Trainer) rows(n int) int { return min(tr.MicroBatch, 1<<bits.Len(uint(n-1))) }
 
 // anchor appends what is an anchor's own: the scale 0 makes the ratio 1, whatever the
 // rest of its terms and the sampling velocity, which only has to be finite.

@@ -20,7 +20,7 @@ func Default() Config {
 		},
 		GRPO: GRPO{
 			Passes: 2, Ratio: "mean", StepWeight: "sensitivity", ClipRange: 1e-4, KLCoef: 0.004, KL: "exact",
-			Advantage: "sum", AdvantageStd: "group", AdvantageClip: 5, MicroBatch: 8,
+			Advantage: "sum", AdvantageStd: "group", AdvantageClip: 5, MicroBatch: 16,
 		},
 		Optimizer: Optimizer{
 			LR: 3e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 1e-4, GradClip: 1, Schedule: "constant",

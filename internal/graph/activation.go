@@ -15,13 +15,14 @@ func Gelu(x Node) Node { return Apply(gelu, x) }
 func Silu(x Node) Node { return Apply(silu, x) }
 
 var (
-	gelu = &activation{"gelu", kernel.Gelu, kernel.GeluGrad}
-	silu = &activation{"silu", kernel.Silu, kernel.SiluGrad}
+	gelu = &activation{"gelu", kernel.GeluTanh, kernel.Gelu, kernel.GeluGrad}
+	silu = &activation{"silu", kernel.Swish, kernel.Silu, kernel.SiluGrad}
 )
 
 // activation is an elementwise function with its derivative.
 type activation struct {
 	name     string
+	code     kernel.Activation // of a product's epilogue
 	forward  func(dst, x []float32)
 	backward func(dst, x, dy []float32)
 }

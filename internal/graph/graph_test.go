@@ -85,6 +85,32 @@ func TestReuseChangesNothing(t *testing.T) {
 	}
 }
 
+// Layers take in the activations and gated residuals that follow them, without changing a
+// bit; not where something else reads the layer's result, as the backward pass does.
+func TestFusionChangesNothing(t *testing.T) {
+	t.Parallel()
+	g := opCases[len(opCases)-1].graph(t)
+	want := outputs(t, g, false, []Node{g.out})[0]
+	if got := outputs(t, g, true, []Node{g.out})[0]; !equalBits(got, want) {
+		t.Errorf("fused %v, apart %v", got, want)
+	}
+	steps := func(optimize bool, nodes ...Node) int {
+		p, err := compile(optimize, nil, nodes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Steps()
+	}
+	const fusable = 2 // the activation and the last residual
+	if a, b := steps(false, g.out), steps(true, g.out); a-b != fusable {
+		t.Errorf("%d steps fused, %d apart, want %d fewer", b, a, fusable)
+	}
+	all := append([]Node{g.loss}, g.grads...)
+	if a, b := steps(false, all...), steps(true, all...); a != b {
+		t.Errorf("%d steps with gradients, %d apart: the backward pass reads what was fused", b, a)
+	}
+}
+
 // Every gradient is the derivative of the loss, by central differences.
 func TestGradientsByDifferences(t *testing.T) {
 	t.Parallel()

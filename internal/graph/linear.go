@@ -39,7 +39,9 @@ func (l linear) Out(in []Spec) Spec {
 	return Spec{Shape: out}
 }
 
-func (l linear) Run(out Buffer, in []Buffer, _ []float32) {
+func (l linear) Run(out Buffer, in []Buffer, _ []float32) { l.run(out, in, nil) }
+
+func (l linear) run(out Buffer, in []Buffer, then *kernel.Epilogue) {
 	m, k := rowsCols(in[0].Shape)
 	n := in[1].Shape[0]
 	var bias []float32
@@ -47,13 +49,14 @@ func (l linear) Run(out Buffer, in []Buffer, _ []float32) {
 		bias = in[2].F32
 	}
 	if w := in[1].Packed; w != nil && w.Forward != nil {
-		kernel.GemmPacked(false, m, in[0].F32, k, w.Forward, bias, out.F32, n)
+		kernel.GemmPacked(false, m, in[0].F32, k, w.Forward, bias, out.F32, n, then)
 		return
 	}
 	if l.bias {
 		kernel.FillRows(out.F32, bias, m, n)
 	}
 	kernel.Gemm(false, true, m, n, k, in[0].F32, k, in[1].F32, k, out.F32, n, l.bias)
+	then.Apply(out.F32, m, n)
 }
 
 func (l linear) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
@@ -123,7 +126,7 @@ func (linearGradX) Run(out Buffer, in []Buffer, _ []float32) {
 	m, n := rowsCols(in[0].Shape)
 	k := in[1].Shape[1]
 	if w := in[1].Packed; w != nil && w.Backward != nil {
-		kernel.GemmPacked(false, m, in[0].F32, n, w.Backward, nil, out.F32, k)
+		kernel.GemmPacked(false, m, in[0].F32, n, w.Backward, nil, out.F32, k, nil)
 		return
 	}
 	kernel.Gemm(false, false, m, k, n, in[0].F32, n, in[1].F32, k, out.F32, k, false)

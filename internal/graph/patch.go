@@ -31,15 +31,15 @@ func (k patchify) Out(in []Spec) Spec {
 	return Spec{Shape: tensor.Shape{in[0].Shape[0], k.h / k.p * (k.w / k.p), k.c * k.p * k.p}}
 }
 
-// each calls visit with the offset of every pixel in the picture and in the
-// patches, channel-first inside a patch.
-func (k patchify) each(visit func(pixel, patch int)) {
+// rows calls move for every run of p pixels that follow each other in the picture and in the
+// patches, channel-first inside a patch, with their offsets in both.
+func (k patchify) rows(move func(pixel, patch int)) {
 	cols := k.w / k.p
 	for c := range k.c {
 		for y := range k.h {
-			for x := range k.w {
-				token := y/k.p*cols + x/k.p
-				visit((c*k.h+y)*k.w+x, (token*k.c+c)*k.p*k.p+y%k.p*k.p+x%k.p)
+			for x := range cols {
+				token := y/k.p*cols + x
+				move((c*k.h+y)*k.w+x*k.p, ((token*k.c+c)*k.p+y%k.p)*k.p)
 			}
 		}
 	}
@@ -48,7 +48,7 @@ func (k patchify) each(visit func(pixel, patch int)) {
 func (k patchify) Run(out Buffer, in []Buffer, _ []float32) {
 	for b := range out.Shape[0] {
 		dst, src := sample(out, b), sample(in[0], b)
-		k.each(func(pixel, patch int) { dst[patch] = src[pixel] })
+		k.rows(func(pixel, patch int) { copy(dst[patch:patch+k.p], src[pixel:]) })
 	}
 }
 
@@ -65,7 +65,7 @@ func (k patchifyGrad) Out(in []Spec) Spec {
 func (k patchifyGrad) Run(out Buffer, in []Buffer, _ []float32) {
 	for b := range out.Shape[0] {
 		dst, src := sample(out, b), sample(in[0], b)
-		k.each(func(pixel, patch int) { dst[pixel] = src[patch] })
+		k.rows(func(pixel, patch int) { copy(dst[pixel:pixel+k.p], src[patch:]) })
 	}
 }
 
@@ -85,13 +85,16 @@ func (k unpatchify) Out(in []Spec) Spec {
 	return Spec{Shape: tensor.Shape{s[0], k.c, k.h, k.w}}
 }
 
-func (k unpatchify) each(visit func(pixel, patch int)) {
+// rows calls move for every row of p pixels of a patch and channel, with the offsets of its
+// first pixel in the picture, where the others follow, and in the patches, where they are c
+// apart.
+func (k unpatchify) rows(move func(pixel, patch int)) {
 	cols := k.w / k.p
-	for c := range k.c {
-		for y := range k.h {
-			for x := range k.w {
-				token := y/k.p*cols + x/k.p
-				visit((c*k.h+y)*k.w+x, ((token*k.p+y%k.p)*k.p+x%k.p)*k.c+c)
+	for y := range k.h {
+		for x := range cols {
+			for c := range k.c {
+				token := y/k.p*cols + x
+				move((c*k.h+y)*k.w+x*k.p, (token*k.p+y%k.p)*k.p*k.c+c)
 			}
 		}
 	}
@@ -100,7 +103,11 @@ func (k unpatchify) each(visit func(pixel, patch int)) {
 func (k unpatchify) Run(out Buffer, in []Buffer, _ []float32) {
 	for b := range out.Shape[0] {
 		dst, src := sample(out, b), sample(in[0], b)
-		k.each(func(pixel, patch int) { dst[pixel] = src[patch] })
+		k.rows(func(pixel, patch int) {
+			for i := range k.p {
+				dst[pixel+i] = src[patch+i*k.c]
+			}
+		})
 	}
 }
 
@@ -117,6 +124,10 @@ func (k unpatchifyGrad) Out(in []Spec) Spec {
 func (k unpatchifyGrad) Run(out Buffer, in []Buffer, _ []float32) {
 	for b := range out.Shape[0] {
 		dst, src := sample(out, b), sample(in[0], b)
-		unpatchify(k).each(func(pixel, patch int) { dst[patch] = src[pixel] })
+		unpatchify(k).rows(func(pixel, patch int) {
+			for i := range k.p {
+				dst[patch+i*k.c] = src[pixel+i]
+			}
+		})
 	}
 }

@@ -41,14 +41,18 @@ func Compile(outputs ...Node) (*Program, error) { return CompileSums(nil, output
 // gradients of weights, to memory that BindSum names.
 func CompileSums(sums []Node, outputs ...Node) (*Program, error) { return compile(true, sums, outputs) }
 
-// compile is CompileSums; without reuse every value keeps memory of its own, for tests.
-func compile(reuse bool, sums, outputs []Node) (*Program, error) {
+// compile is CompileSums; unless it is to optimize, every value keeps memory of its own and
+// no kernels are fused, for tests.
+func compile(optimize bool, sums, outputs []Node) (*Program, error) {
 	order, wanted, err := lower(append(outputs[:len(outputs):len(outputs)], sums...))
 	if err != nil {
 		return nil, err
 	}
+	if optimize {
+		order = fuse(order, wanted)
+	}
 	p := &Program{inputs: map[string]*Buffer{}, plan: newPlanner(order)}
-	p.plan.reuse = reuse
+	p.plan.reuse = optimize
 	adding := p.adding(wanted[:len(outputs)], wanted[len(outputs):])
 	kept := map[*value]bool{}
 	for _, v := range wanted {

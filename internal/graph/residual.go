@@ -31,19 +31,20 @@ func (g gated) Run(out Buffer, in []Buffer, _ []float32) {
 }
 
 func (g gated) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
-	return gorgonia.Nodes{dout, Apply(gatedGradMod(g), in[2], in[1], dout), Apply(gatedGradH(g), in[2], in[1], dout)}
+	return gorgonia.Nodes{dout, Apply(gatedGradMod(g), in[2], in[1], dout), Apply(gatedGradH(g), in[1], dout)}
 }
 
+// gatedGradH is gate∘dy.
 type gatedGradH gated
 
 func (g gatedGradH) Name() string       { return gated(g).Name() + "-grad-h" }
-func (g gatedGradH) Out(in []Spec) Spec { return in[0] }
-func (g gatedGradH) InPlace() []int     { return []int{2} }
+func (g gatedGradH) Out(in []Spec) Spec { return in[1] }
+func (g gatedGradH) InPlace() []int     { return []int{1} }
 func (g gatedGradH) Run(out Buffer, in []Buffer, _ []float32) {
-	h, mod, dy := in[0], in[1], in[2]
-	t, d := h.Shape[1], h.Shape[2]
-	for b := range h.Shape[0] {
-		kernel.GatedResidualGrad(sample(out, b), nil, chunk(mod, b, g.gate, d), sample(h, b), sample(dy, b), t, d)
+	mod, dy := in[0], in[1]
+	t, d := dy.Shape[1], dy.Shape[2]
+	for b := range dy.Shape[0] {
+		kernel.MulRows(sample(out, b), sample(dy, b), chunk(mod, b, g.gate, d), t, d)
 	}
 }
 

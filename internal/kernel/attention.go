@@ -61,9 +61,9 @@ func AttentionHead(o, q, k, v, p []float32, tq, tk, d, ldo, ldqkv int, scale flo
 	s.values.Pack(false, d, tk, v, ldqkv)
 	for i := 0; i < tq; i += attentionRows {
 		rows := min(attentionRows, tq-i)
-		GemmPacked(false, rows, q[i*ldqkv:], ldqkv, &s.keys, nil, p, tk)
+		GemmPacked(false, rows, q[i*ldqkv:], ldqkv, &s.keys, nil, p, tk, nil)
 		softmaxRows(p, rows, tk, tk, scale)
-		GemmPacked(false, rows, p, tk, &s.values, nil, o[i*ldo:], ldo)
+		GemmPacked(false, rows, p, tk, &s.values, nil, o[i*ldo:], ldo, nil)
 	}
 }
 
@@ -84,8 +84,8 @@ func AttentionHeadGrad(dq, dk, dv, q, k, v, do, p []float32, tq, tk, d, ldd, ldq
 	for i := 0; i < tq; i += attentionRows {
 		rows := min(attentionRows, tq-i)
 		q, do := q[i*ldqkv:], do[i*ldo:]
-		GemmPacked(false, rows, q, ldqkv, &s.keys, nil, prob, tk)
-		GemmPacked(false, rows, do, ldo, &s.values, nil, ds, tk)
+		GemmPacked(false, rows, q, ldqkv, &s.keys, nil, prob, tk, nil)
+		GemmPacked(false, rows, do, ldo, &s.values, nil, ds, tk, nil)
 		softmaxRows(prob, rows, tk, tk, scale)
 		softmaxGradRows(ds, prob, rows, tk, scale)
 		Gemm(true, false, tk, d, rows, prob, tk, do, ldo, dv, ldd, i > 0)

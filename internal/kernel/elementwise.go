@@ -101,6 +101,23 @@ func ColSum(dst, a []float32, m, n int, acc bool) {
 	}
 }
 
+// MulRows sets dst = w∘x for x of shape [rows,d] and one row vector w[d]. dst may be x.
+func MulRows(dst, x, w []float32, rows, d int) {
+	checkMatrix(dst, rows, d, d)
+	checkMatrix(x, rows, d, d)
+	checkMatrix(w, 1, d, d)
+	if vectorized(rows * d) {
+		v := on(dst[:d], w, x)
+		v.rows, v.row[0], v.row[2] = rows, 4*uintptr(d), 4*uintptr(d)
+		vector(fnMul, &v)
+		return
+	}
+	for i := range rows {
+		row := dst[i*d : (i+1)*d]
+		Mul(row, w[:d], x[i*d:(i+1)*d])
+	}
+}
+
 // GatedResidual sets dst = x + gate∘h for x and h of shape [rows,d] and one row
 // vector gate[d], with one rounding. dst may be x or h.
 func GatedResidual(dst, x, gate, h []float32, rows, d int) {

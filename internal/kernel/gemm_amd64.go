@@ -32,6 +32,7 @@ type product struct {
 	acc           bool
 	packed        []float32 // B in panels, instead of b
 	bias          []float32 // what the rows of C start from, or nil
+	then          *Epilogue // may be nil
 }
 
 // machine is the shape of the micro-kernels of a level.
@@ -103,6 +104,9 @@ func (g *product) block(s *scratch, a factor, i, m, j, nc, p, kc int) {
 		if direct < nc {
 			t.rowB = 4 * uintptr(g.width())
 			g.strip(&t, i+r, mr, p, j+direct, nc-direct, panels[direct*kc:], kc)
+		}
+		if p+kc == g.k {
+			g.then.apply(g.c, g.ldc, g.n, i+r, mr, j, nc)
 		}
 	}
 }

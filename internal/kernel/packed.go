@@ -38,8 +38,9 @@ func (p *Packed) Ready() bool { return p.ready && p.level == level }
 func (p *Packed) Bytes() int { return 4 * cap(p.data) }
 
 // GemmPacked is [Gemm] with op(B) packed, plus the row vector bias[n] if that is not nil:
-// every chain then starts at its element. It panics if b was packed at another level.
-func GemmPacked(ta bool, m int, a []float32, lda int, b *Packed, bias, c []float32, ldc int) {
+// every chain then starts at its element. The finished elements then go through the
+// epilogue, if that is not nil. It panics if b was packed at another level.
+func GemmPacked(ta bool, m int, a []float32, lda int, b *Packed, bias, c []float32, ldc int, then *Epilogue) {
 	if !b.Ready() {
 		panic(badLevel)
 	}
@@ -48,13 +49,17 @@ func GemmPacked(ta bool, m int, a []float32, lda int, b *Packed, bias, c []float
 	if m == 0 || b.n == 0 {
 		return
 	}
+	if then != nil && then.X != nil {
+		checkMatrix(then.X, m, b.n, b.n)
+		checkMatrix(then.Gate, (m+then.Tokens-1)/then.Tokens, b.n, then.GateStep)
+	}
 	if ta {
 		checkMatrix(a, b.k, m, lda)
 	} else {
 		checkMatrix(a, m, b.k, lda)
 	}
 	if level > Portable && b.k > 0 {
-		gemmPacked(ta, m, a, lda, b, bias, c, ldc)
+		gemmPacked(ta, m, a, lda, b, bias, c, ldc, then)
 		return
 	}
 	for i := range m {
@@ -64,4 +69,5 @@ func GemmPacked(ta bool, m int, a []float32, lda int, b *Packed, bias, c []float
 		}
 	}
 	gemmNaive(ta, b.tb, m, b.n, b.k, a, lda, b.b, b.ld, c, ldc, true)
+	then.apply(c, ldc, b.n, 0, m, 0, b.n)
 }

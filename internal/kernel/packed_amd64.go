@@ -22,10 +22,10 @@ func packed(data []float32, tb bool, n, k int, b []float32, ld int) []float32 {
 	return data
 }
 
-func gemmPacked(ta bool, m int, a []float32, lda int, b *Packed, bias, c []float32, ldc int) {
+func gemmPacked(ta bool, m int, a []float32, lda int, b *Packed, bias, c []float32, ldc int, then *Epilogue) {
 	g := product{
 		machine: level.machine(), ta: ta, m: m, n: b.n, k: b.k, a: a, lda: lda, c: c, ldc: ldc,
-		packed: b.data, bias: bias,
+		packed: b.data, bias: bias, then: then,
 	}
 	s := borrow()
 	g.run(s)

@@ -6,4 +6,5 @@ package kernel
 
 func packed(data []float32, tb bool, n, k int, b []float32, ld int) []float32 { return data }
 
-func gemmPacked(ta bool, m int, a []float32, lda int, b *Packed, bias, c []float32, ldc int) {}
+func gemmPacked(ta bool, m int, a []float32, lda int, b *Packed, bias, c []float32, ldc int, then *Epilogue) {
+}

@@ -31,7 +31,7 @@ func TestGemmPackedEqualsGemm(t *testing.T) {
 					FillRows(want, bias, s.m, s.n)
 				}
 				Gemm(ta, tb, s.m, s.n, s.k, a, lda, b, ldb, want, s.n, biased)
-				GemmPacked(ta, s.m, a, lda, &p, bias, got, s.n)
+				GemmPacked(ta, s.m, a, lda, &p, bias, got, s.n, nil)
 				sameBits(t, fmt.Sprintf("GemmPacked(%v, %v, %v, bias %v)", ta, tb, s, biased), got, want)
 			}
 		}
@@ -58,5 +58,36 @@ func TestPackedKnowsItsLevel(t *testing.T) {
 			t.Errorf("panic %v, want %q", got, badLevel)
 		}
 	}()
-	GemmPacked(false, 1, make([]float32, 3), 3, &p, nil, make([]float32, 2), 2)
+	GemmPacked(false, 1, make([]float32, 3), 3, &p, nil, make([]float32, 2), 2, nil)
+}
+
+// An epilogue has the bits of the functions that it stands for, across blocks and samples.
+func TestEpilogueEqualsSeparateCalls(t *testing.T) {
+	const samples, tokens, step = 5, 23, 700
+	levels(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(7, 8))
+		for _, s := range []gemmCase{{samples * tokens, 300, 500}, {samples * tokens, 33, 20}} {
+			a, w, bias := random(r, s.m*s.k), random(r, s.n*s.k), random(r, s.n)
+			x, gate := random(r, s.m*s.n), random(r, samples*step)
+			var p Packed
+			p.Pack(true, s.n, s.k, w, s.k)
+			for _, then := range []Epilogue{{Activation: GeluTanh}, {Activation: Swish}, {X: x, Gate: gate, Tokens: tokens, GateStep: step}} {
+				got, want := make([]float32, s.m*s.n), make([]float32, s.m*s.n)
+				GemmPacked(false, s.m, a, s.k, &p, bias, got, s.n, &then)
+				GemmPacked(false, s.m, a, s.k, &p, bias, want, s.n, nil)
+				switch {
+				case then.Activation == GeluTanh:
+					Gelu(want, want)
+				case then.Activation == Swish:
+					Silu(want, want)
+				default:
+					for b := range samples {
+						at := b * tokens * s.n
+						GatedResidual(want[at:], x[at:], gate[b*step:], want[at:], tokens, s.n)
+					}
+				}
+				sameBits(t, fmt.Sprintf("epilogue %d of %v", then.Activation, s), got, want)
+			}
+		}
+	})
 }

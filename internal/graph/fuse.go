@@ -1,0 +1,96 @@
+package graph
+
+import (
+	"fmt"
+
+	"flowgrpo/internal/kernel"
+)
+
+// Fusion: an activation or a gated residual that is the only reader of a linear layer
+// becomes part of the layer's product, row by row, while the rows are in the cache. The
+// bits are those of the kernels it replaces.
+
+// An epilogue is a kernel that a product can apply to its own result.
+type epilogue interface {
+	Kernel
+	// operand returns the input that is the product.
+	operand() int
+	// epilogue sets e for the inputs in.
+	epilogue(e *kernel.Epilogue, in []Buffer)
+}
+
+func (a *activation) operand() int { return 0 }
+
+func (a *activation) epilogue(e *kernel.Epilogue, _ []Buffer) { e.Activation = a.code }
+
+func (g gated) operand() int { return 2 }
+
+func (g gated) epilogue(e *kernel.Epilogue, in []Buffer) {
+	x, mod := in[0], in[1]
+	e.X, e.Tokens = x.F32, x.Shape[1]
+	e.Gate, e.GateStep = mod.F32[g.gate*x.Shape[2]:], mod.Shape[1]
+}
+
+// fuse replaces every epilogue whose operand is a linear layer that nothing else reads by
+// one kernel, and returns what is left of order. Values in wanted are left alone.
+func fuse(order, wanted []*value) []*value {
+	readers := map[*value]int{}
+	for _, v := range wanted {
+		readers[v]++
+	}
+	for _, v := range order {
+		for _, in := range v.in {
+			readers[in]++
+		}
+	}
+	gone := map[*value]bool{}
+	for _, v := range order {
+		then, ok := v.kernel.(epilogue)
+		if !ok {
+			continue
+		}
+		product := v.in[then.operand()]
+		layer, ok := layerOf(product)
+		if !ok || readers[product] != 1 {
+			continue
+		}
+		gone[product] = true
+		others := append(v.in[:then.operand():then.operand()], v.in[then.operand()+1:]...)
+		v.kernel = fused{layer, then, len(product.in)}
+		v.in = append(product.in[:len(product.in):len(product.in)], others...)
+	}
+	var left []*value
+	for _, v := range order {
+		if !gone[v] {
+			left = append(left, v)
+		}
+	}
+	return left
+}
+
+// layerOf returns the forward pass of a layer.
+func layerOf(v *value) (linear, bool) {
+	switch k := v.kernel.(type) {
+	case linear:
+		return k, true
+	case lowRank:
+		return k.linear, true
+	}
+	return linear{}, false
+}
+
+// fused is a linear layer followed by an epilogue. Its inputs are those of the layer, then
+// the epilogue's others.
+type fused struct {
+	linear
+	then  epilogue
+	layer int // inputs of the layer
+}
+
+func (f fused) Name() string { return fmt.Sprintf("%s+%s", f.linear.Name(), f.then.Name()) }
+
+func (f fused) Run(out Buffer, in []Buffer, _ []float32) {
+	var e kernel.Epilogue
+	f.then.epilogue(&e, in[f.layer:])
+	f.run(out, in, &e)
+}
