@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"flowgrpo/internal/graph"
+	"flowgrpo/policy"
 	"flowgrpo/sde"
 )
 
@@ -22,6 +23,11 @@ import (
 type objective struct {
 	corrected bool // the ratio needs the sampling velocity
 	kl        bool // the loss has a KL term or anchors
+}
+
+// Objective returns the loss as part of a network's graph, for planning.
+func (l Loss) Objective() policy.Objective {
+	return objective{corrected: l.Ratio.Corrected(), kl: l.Refers()}
 }
 
 // Name implements [policy.Objective].

@@ -185,7 +185,7 @@ func (p *problem) check(t *testing.T) {
 	p.loss(t)
 	grad := slices.Clone(p.tr.grad)
 	norm := math.Sqrt(kernel.SumSquares(grad))
-	if p.regime.hasNoSlope && !p.tr.Loss.refers() {
+	if p.regime.hasNoSlope && !p.tr.Loss.Refers() {
 		if norm != 0 {
 			t.Errorf("a clipped ratio has a gradient of norm %g, want exactly 0", norm)
 		}

@@ -109,13 +109,13 @@ type Term struct {
 // returns the terms of both, in order.
 func (tr *Trainer) gradient(ctx context.Context, records, anchors []record, transitions []sde.Transition) (terms, held []Term, err error) {
 	weights := stepWeights(tr.Loss.Weight, transitions, tr.Sampling.Schedule)
-	obj := objective{corrected: tr.Loss.Ratio.Corrected(), kl: tr.Loss.refers()}
+	obj, refers := tr.Loss.Objective(), tr.Loss.Refers()
 	all, total := slices.Concat(records, anchors), counts{len(records), len(anchors)}
 	terms = make([]Term, len(all))
 	chunks := slices.Collect(slices.Chunk(all, tr.MicroBatch))
 	err = tr.team.Gradient(ctx, tr.grad, len(chunks), func(r *policy.Replica, sum *policy.Sum, i int) error {
 		b := tr.batch(chunks[i], transitions, weights, total)
-		if obj.kl {
+		if refers {
 			if err := tr.refer(b); err != nil {
 				return err
 			}
@@ -124,7 +124,7 @@ func (tr *Trainer) gradient(ctx context.Context, records, anchors []record, tran
 		if err != nil {
 			return err
 		}
-		describe(terms[i*tr.MicroBatch:], chunks[i], weights, out, obj.kl, tr.Loss.ClipRange)
+		describe(terms[i*tr.MicroBatch:], chunks[i], weights, out, refers, tr.Loss.ClipRange)
 		return nil
 	})
 	return terms[:len(records)], terms[len(records):], err

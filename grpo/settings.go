@@ -21,8 +21,8 @@ type Loss struct {
 	AdvantageLimit float64    // of |Â|, in standard deviations; 0 is none
 }
 
-// refers reports whether the loss needs the reference policy.
-func (l Loss) refers() bool { return l.KLCoef > 0 || l.AnchorCoef > 0 }
+// Refers reports whether the loss needs the reference policy.
+func (l Loss) Refers() bool { return l.KLCoef > 0 || l.AnchorCoef > 0 }
 
 // Sampling says how trajectories are drawn for training.
 type Sampling struct {

@@ -39,7 +39,7 @@ func NewTrainer(s Settings) *Trainer {
 	if s.Keep < 0 || s.Keep == 1 || s.Keep > s.GroupSize {
 		panic("grpo: Keep must be 0 or between 2 and GroupSize")
 	}
-	if s.Loss.refers() && s.Reference.Base == nil {
+	if s.Loss.Refers() && s.Reference.Base == nil {
 		panic("grpo: a KL penalty or anchors need a reference")
 	}
 	checkShares(s.Loss.Shares)

@@ -109,3 +109,25 @@ type matrices struct {
 	sync.Mutex
 	matrices map[string]*matrix
 }
+
+// MatrixBytes returns the memory of the packed matrices of one Theta, to be added to that of
+// its weights: those of a base, with the backward forms if it is run backward, or those of
+// the adapted layers alone.
+func (m *Model) MatrixBytes(t Theta, gradient bool) int {
+	elements := 0
+	for _, p := range m.Network.Parameters() {
+		if _, ok := layerOf(p); !ok {
+			continue
+		}
+		switch {
+		case t.Adapter == nil:
+			elements += p.Size()
+		case t.adapted(p): // merged, and packed
+			elements += 2 * p.Size()
+		}
+		if gradient && (t.Adapter == nil || t.adapted(p)) {
+			elements += p.Size()
+		}
+	}
+	return 4 * elements
+}

@@ -193,7 +193,7 @@ func (c *MMDiT) Velocity(b *Builder, in Inputs) graph.Node {
 	x = graph.AddRows(x, c.cropPositions(b))
 	text := b.Linear("context_embedder", in.Hidden)
 	for i := range c.NumLayers {
-		x, text = c.block(b, i, x, text, emb)
+		x, text = c.block(b, i, graph.Checkpoint(x), graph.Checkpoint(text), emb)
 	}
 	x = graph.LayerNorm(x, b.Linear("norm_out.linear", emb), 1, 0, normEps)
 	return graph.Unpatchify(b.Linear("proj_out", x), c.OutChannels, c.Height, c.Width, c.PatchSize)
@@ -203,9 +203,9 @@ func (c *MMDiT) Velocity(b *Builder, in Inputs) graph.Node {
 // modulation of the network begins with this silu, so it is taken once.
 func (c *MMDiT) conditioning(b *Builder, in Inputs) graph.Node {
 	time := graph.TimeEmbedding(in.T, timeChannels, timeScale)
-	return graph.Silu(graph.Add(
+	return graph.Checkpoint(graph.Silu(graph.Add(
 		c.embedder(b, "time_text_embed.timestep_embedder", time),
-		c.embedder(b, "time_text_embed.text_embedder", in.Pooled)))
+		c.embedder(b, "time_text_embed.text_embedder", in.Pooled))))
 }
 
 func (c *MMDiT) embedder(b *Builder, name string, x graph.Node) graph.Node {

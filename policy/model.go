@@ -13,7 +13,10 @@ type Model struct {
 	LoRA    *LoRA        // nil: all weights are trained
 	Adapter *Weights     // of the LoRA; nil without
 	Shift   float64      // static time shift of the folder's scheduler; 0 if it names none
-	null    Condition    // the empty prompt, for guidance
+	// Recompute makes gradients keep only what enters each block of the network and compute
+	// the rest again: less memory, more time, the same bits.
+	Recompute bool
+	null      Condition // the empty prompt, for guidance
 }
 
 // NewModel returns a model with freshly initialised weights.

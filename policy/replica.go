@@ -197,14 +197,33 @@ func (r *Replica) gradientProgram(obj Objective, batch int) (*program, error) {
 		return nil, err
 	}
 	p.outputs, p.gradient = len(outputs), true
-	if p.Program, err = graph.CompileSums(grads, append([]graph.Node{loss}, outputs...)...); err != nil {
+	wanted := graph.Wanted{Outputs: append([]graph.Node{loss}, outputs...), Sums: grads, Recompute: r.model.Recompute}
+	if p.Program, err = wanted.Compile(); err != nil {
 		return nil, err
 	}
 	r.gradient[key] = p
 	return p, nil
 }
 
-// Bytes returns the memory of the buffers of all programs compiled so far.
+// Plan compiles the programs for velocities of a batch, without running them.
+func (r *Replica) Plan(batch int) error {
+	for n := 0; batch > 0; batch -= n {
+		n = slice(batch)
+		if _, err := r.velocityProgram(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PlanGradient compiles the program for gradients of a batch, without running it.
+func (r *Replica) PlanGradient(obj Objective, batch int) error {
+	_, err := r.gradientProgram(obj, batch)
+	return err
+}
+
+// Bytes returns the memory of the buffers of all programs compiled so far, also of those
+// that have not run yet and have none.
 func (r *Replica) Bytes() int {
 	total := 0
 	for _, p := range r.velocity {

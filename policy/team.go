@@ -26,6 +26,9 @@ func lanesOf(trained int) int {
 	return n
 }
 
+// TeamBytes returns the memory of a team's own for that many trained parameters.
+func TeamBytes(trained int) int { return 4 * trained * (lanesOf(trained) - 1) }
+
 // A Team computes the gradient of a large batch on several replicas. It is for one
 // goroutine: the workers are its own.
 //

@@ -61,13 +61,18 @@ func printPlan(w io.Writer, p run.Plan) error {
 	row("updates per iteration", "%d on policy (ratio exactly 1), %d off policy", p.OnPolicy, p.OffPolicy)
 	row("updates in all", "%d", p.Updates)
 	row("evaluations", "%d pictures before and after, %d × %d on the way", p.FullPictures, p.CourseEvaluations, p.CoursePictures)
-	row("memory", "%.0f MB with %d workers", float64(p.Memory)/1e6, p.Workers)
+	m := p.Memory
+	row("memory", "%s: %s weights, %s optimizer, %d workers × (%s gradient + %s velocities), %s trajectories",
+		megabytes(m.Total), megabytes(m.Weights), megabytes(m.Optimizer), p.Workers,
+		megabytes(m.Gradient), megabytes(m.Velocities), megabytes(m.Trajectories))
 	s := p.Seconds
 	row("time per iteration", "%.1f s rollout + %.1f s reward + %.1f s update", s.Rollout, s.Reward, s.Update)
 	row("time for evaluations", "%s", seconds(s.Evaluation))
 	row("time in all", "about %s", seconds(s.Total))
 	return t.Flush()
 }
+
+func megabytes(n int) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
 
 func seconds(s float64) time.Duration {
 	return time.Duration(s * float64(time.Second)).Round(time.Second)

@@ -8,6 +8,8 @@ type Pretrain struct {
 	Batch int `toml:"batch" in:"[1,1e6]"`
 	// Examples per gradient program. Memory and speed only.
 	MicroBatch int `toml:"micro_batch" in:"[1,1e5]"`
+	// Compute activations again in the backward pass instead of keeping them, as train.recompute.
+	Recompute bool `toml:"recompute"`
 	// Learning rate, after the warm-up.
 	LR float64 `toml:"lr" in:"(0,10]"`
 	// Updates over which the learning rate rises linearly.

@@ -16,6 +16,9 @@ type Train struct {
 	// Classifier-free guidance scale w of v_u + w·(v_c-v_u), in rollouts, training
 	// and evaluation alike. 1 means none, at half the cost.
 	Guidance float64 `toml:"guidance" in:"[0,100]"`
+	// Compute activations again in the backward pass instead of keeping them, block by block:
+	// less memory, more time, the same results.
+	Recompute bool `toml:"recompute"`
 	// Number of iterations: rollout, reward, updates.
 	Iterations int `toml:"iterations" in:"[0,1e9]"`
 }

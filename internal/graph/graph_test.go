@@ -21,9 +21,9 @@ func copyOf(b Buffer) Buffer {
 
 // outputs compiles nodes, runs them twice and returns the second results: what the
 // first left in the buffers must not matter.
-func outputs(t *testing.T, g *opGraph, reuse bool, nodes []Node) []Buffer {
+func outputs(t *testing.T, g *opGraph, w Wanted) []Buffer {
 	t.Helper()
-	p, err := compile(reuse, nil, nodes)
+	p, err := w.Compile()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func outputs(t *testing.T, g *opGraph, reuse bool, nodes []Node) []Buffer {
 	p.Run()
 	p.Run()
 	var out []Buffer
-	for i := range nodes {
+	for i := range w.Outputs {
 		out = append(out, copyOf(p.Output(i)))
 	}
 	return out
@@ -46,7 +46,7 @@ func TestProgramMatchesTapeMachine(t *testing.T) {
 			t.Parallel()
 			g := c.graph(t)
 			nodes := append([]Node{g.out, g.loss}, g.grads...)
-			got := outputs(t, g, true, nodes)
+			got := outputs(t, g, Wanted{Outputs: nodes})
 			for i, want := range g.tape(t, nodes) {
 				if !equalBits(got[i], want) {
 					t.Errorf("output %d (0 result, 1 loss, then gradients): %v, TapeMachine %v", i, got[i], want)
@@ -63,8 +63,8 @@ func TestReuseChangesNothing(t *testing.T) {
 	for _, c := range opCases {
 		g := c.graph(t)
 		nodes := append([]Node{g.loss}, g.grads...)
-		want := outputs(t, g, false, nodes)
-		for i, got := range outputs(t, g, true, nodes) {
+		want := outputs(t, g, Wanted{Outputs: nodes, plain: true})
+		for i, got := range outputs(t, g, Wanted{Outputs: nodes}) {
 			if !equalBits(got, want[i]) {
 				t.Errorf("%s: output %d: %v, without reuse %v", c.name, i, got, want[i])
 			}
@@ -72,11 +72,11 @@ func TestReuseChangesNothing(t *testing.T) {
 	}
 	g := opCases[len(opCases)-1].graph(t)
 	nodes := append([]Node{g.loss}, g.grads...)
-	with, err := compile(true, nil, nodes)
+	with, err := Compile(nodes...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	without, err := compile(false, nil, nodes)
+	without, err := Wanted{Outputs: nodes, plain: true}.Compile()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,25 +90,64 @@ func TestReuseChangesNothing(t *testing.T) {
 func TestFusionChangesNothing(t *testing.T) {
 	t.Parallel()
 	g := opCases[len(opCases)-1].graph(t)
-	want := outputs(t, g, false, []Node{g.out})[0]
-	if got := outputs(t, g, true, []Node{g.out})[0]; !equalBits(got, want) {
+	want := outputs(t, g, Wanted{Outputs: []Node{g.out}, plain: true})[0]
+	if got := outputs(t, g, Wanted{Outputs: []Node{g.out}})[0]; !equalBits(got, want) {
 		t.Errorf("fused %v, apart %v", got, want)
 	}
-	steps := func(optimize bool, nodes ...Node) int {
-		p, err := compile(optimize, nil, nodes)
+	steps := func(plain bool, nodes ...Node) int {
+		p, err := Wanted{Outputs: nodes, plain: plain}.Compile()
 		if err != nil {
 			t.Fatal(err)
 		}
 		return p.Steps()
 	}
 	const fusable = 2 // the activation and the last residual
-	if a, b := steps(false, g.out), steps(true, g.out); a-b != fusable {
+	if a, b := steps(true, g.out), steps(false, g.out); a-b != fusable {
 		t.Errorf("%d steps fused, %d apart, want %d fewer", b, a, fusable)
 	}
 	all := append([]Node{g.loss}, g.grads...)
-	if a, b := steps(false, all...), steps(true, all...); a != b {
+	if a, b := steps(true, all...), steps(false, all...); a != b {
 		t.Errorf("%d steps with gradients, %d apart: the backward pass reads what was fused", b, a)
 	}
+}
+
+// Recomputing what lies between checkpoints changes no bit and takes less memory.
+func TestRecomputeChangesNothing(t *testing.T) {
+	t.Parallel()
+	const layers, width = 8, 16
+	chain := opCase{"chain", []operand{in(8, 16, width), in(width, width)}, func(n []Node) Node {
+		x := n[0]
+		for range layers {
+			x = Checkpoint(x)
+			h := Gelu(Linear(Gelu(Linear(Silu(x), n[1], nil)), n[1], nil))
+			x = Add(x, h)
+		}
+		return x
+	}}
+	g := chain.graph(t)
+	whole := Wanted{Outputs: []Node{g.loss, g.out}, Sums: nil}
+	whole.Outputs = append(whole.Outputs, g.grads...)
+	again := whole
+	again.Recompute = true
+	want, got := outputs(t, g, whole), outputs(t, g, again)
+	for i := range want {
+		if !equalBits(got[i], want[i]) {
+			t.Errorf("output %d: %v, without recomputing %v", i, got[i], want[i])
+		}
+	}
+	const share = 0.6 // five values per layer become one
+	if a, b := bytesOf(t, whole), bytesOf(t, again); float64(b) > share*float64(a) {
+		t.Errorf("%d bytes with recomputing, %d without", b, a)
+	}
+}
+
+func bytesOf(t *testing.T, w Wanted) int {
+	t.Helper()
+	p, err := w.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Bytes()
 }
 
 // Every gradient is the derivative of the loss, by central differences.

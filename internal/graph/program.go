@@ -35,27 +35,42 @@ type step struct {
 // Compile returns the program that computes outputs. Inputs of the graph must
 // have unique names; those that no output needs are dropped, like every node.
 // It returns an error for a Gorgonia op that it does not know.
-func Compile(outputs ...Node) (*Program, error) { return CompileSums(nil, outputs...) }
+func Compile(outputs ...Node) (*Program, error) { return Wanted{Outputs: outputs}.Compile() }
 
-// CompileSums is [Compile] for a program that also adds the values of sums, such as the
-// gradients of weights, to memory that BindSum names.
-func CompileSums(sums []Node, outputs ...Node) (*Program, error) { return compile(true, sums, outputs) }
+// Wanted says what a program is to compute.
+type Wanted struct {
+	Outputs []Node
+	Sums    []Node // added to memory that BindSum names, such as gradients of weights
+	// Recompute makes the backward pass of the first output, the loss, compute again what
+	// lies between checkpoints: less memory, more time, the same bits.
+	Recompute bool
+	plain     bool // every value keeps memory of its own, no kernels are fused; for tests
+}
 
-// compile is CompileSums; unless it is to optimize, every value keeps memory of its own and
-// no kernels are fused, for tests.
-func compile(optimize bool, sums, outputs []Node) (*Program, error) {
-	order, wanted, err := lower(append(outputs[:len(outputs):len(outputs)], sums...))
+// Compile is [Compile] for w.
+func (w Wanted) Compile() (*Program, error) {
+	order, values, err := lower(slices.Concat(w.Outputs, w.Sums))
 	if err != nil {
 		return nil, err
 	}
-	if optimize {
-		order = fuse(order, wanted)
+	outputs, sums := values[:len(w.Outputs)], values[len(w.Outputs):]
+	if w.Recompute {
+		order = recompute(order, outputs[0], values)
+	}
+	if !w.plain {
+		order = fuse(order, values)
 	}
 	p := &Program{inputs: map[string]*Buffer{}, plan: newPlanner(order)}
-	p.plan.reuse = optimize
-	adding := p.adding(wanted[:len(outputs)], wanted[len(outputs):])
-	kept := map[*value]bool{}
-	for _, v := range wanted {
+	p.plan.reuse = !w.plain
+	p.build(order, outputs, sums)
+	p.size32, p.size64 = p.plan.layout()
+	return p, nil
+}
+
+// build gives every value of order a place and appends the steps.
+func (p *Program) build(order, outputs, sums []*value) {
+	adding, kept := p.adding(outputs, sums), map[*value]bool{}
+	for _, v := range slices.Concat(outputs, sums) {
 		kept[v] = true
 	}
 	for _, v := range order {
@@ -64,14 +79,12 @@ func compile(optimize bool, sums, outputs []Node) (*Program, error) {
 			p.plan.keep(v)
 		}
 	}
-	for _, v := range wanted[:len(outputs)] {
+	for _, v := range outputs {
 		p.outputs = append(p.outputs, p.plan.places[v].buffer)
 	}
-	for _, v := range wanted[len(outputs):] {
+	for _, v := range sums {
 		p.sum(v, adding[v])
 	}
-	p.size32, p.size64 = p.plan.layout()
-	return p, nil
 }
 
 // adding returns the sums that their own kernel can add: those that nothing else needs.

@@ -1,21 +1,44 @@
 package run
 
-import (
-	"flowgrpo/internal/graph"
-	"flowgrpo/policy"
-)
+import "flowgrpo/policy"
 
-// memory returns the bytes of a training run that trains that many steps of a trajectory:
-// weights, moving average, moments and gradients, the programs of all workers, and the
-// trajectories of an iteration.
-func (s *Session) memory(trainedSteps int) (int, error) {
-	trained := len(s.Model.Theta().Trainable())
-	copies := 1 + 2 + 1 + 8 // average, moments, gradient, partial gradients
-	if s.Model.LoRA == nil {
-		copies++ // the base is trained, so that the reference is a copy
+// Memory is what a training run needs, in bytes. Buffers of programs are planned when they
+// are compiled, so that this is known before anything runs.
+type Memory struct {
+	Weights      int `json:"weights"`      // as they are, and packed for the products
+	Optimizer    int `json:"optimizer"`    // moving average, moments, gradient and its partial sums
+	Gradient     int `json:"gradient"`     // buffers of the program of one gradient, per worker
+	Velocities   int `json:"velocities"`   // buffers of the programs of velocities, per worker
+	Trajectories int `json:"trajectories"` // of one iteration
+	Total        int `json:"total"`
+}
+
+// memory plans the memory of a run that trains that many steps of a trajectory.
+func (s *Session) memory(trainedSteps int) (Memory, error) {
+	theta, trained := s.Model.Theta(), len(s.Model.Theta().Trainable())
+	m := Memory{Trajectories: s.trajectories(trainedSteps)}
+	// What is trained comes twice: beside the base or an adapter on it.
+	m.Weights = 4*(len(s.Model.Weights.Data())+trained) + s.matrices(theta)
+	m.Optimizer = 4*(1+2+1)*trained + policy.TeamBytes(trained)
+	var err error
+	if m.Gradient, err = s.gradientBytes(theta); err != nil {
+		return m, err
 	}
-	programs, err := s.programs()
-	return 4*(len(s.Model.Weights.Data())+copies*trained) + s.workers*programs + s.trajectories(trainedSteps), err
+	if m.Velocities, err = s.velocityBytes(); err != nil {
+		return m, err
+	}
+	m.Total = m.Weights + m.Optimizer + s.workers*(m.Gradient+m.Velocities) + m.Trajectories
+	return m, nil
+}
+
+// matrices returns the bytes of the packed matrices of what is trained, of the moving average
+// and of the reference.
+func (s *Session) matrices(theta policy.Theta) int {
+	total := s.Model.MatrixBytes(theta, true) + s.Model.MatrixBytes(theta, false)
+	if theta.Adapter != nil {
+		return total + s.Model.MatrixBytes(s.base, true) // shared by all three
+	}
+	return total + s.Model.MatrixBytes(s.base, false)
 }
 
 // trajectories returns the bytes of what the rollout of an iteration keeps: all states, and
@@ -29,51 +52,33 @@ func (s *Session) trajectories(trainedSteps int) int {
 	return 4 * c.Rollout.Groups * c.Rollout.GroupSize * vectors * s.Model.Network.Shape().Dim()
 }
 
-// programs returns the bytes of the programs of one worker: of rollout and gradient, of the
-// evaluations of what is trained and of its base, and of the reference if the loss has one.
-func (s *Session) programs() (int, error) {
+// gradientBytes returns the bytes of the program of a gradient.
+func (s *Session) gradientBytes(theta policy.Theta) (int, error) {
+	r := s.Model.NewReplica(theta)
+	err := r.PlanGradient(loss(s.Config.GRPO, s.total).Objective(), s.Config.GRPO.MicroBatch)
+	return r.Bytes(), err
+}
+
+// velocityBytes returns the bytes of the programs of velocities of one worker: of rollout,
+// of the evaluations of what is trained and of its base, and of the reference if the loss
+// has one.
+func (s *Session) velocityBytes() (int, error) {
 	c, theta := s.Config, s.Model.Theta()
-	total, err := s.gradientBytes(theta, c.GRPO.MicroBatch)
-	if err != nil {
-		return 0, err
-	}
 	type use struct {
 		theta policy.Theta
 		batch int
 	}
 	uses := []use{{theta, c.Rollout.Batch}, {theta, c.Eval.Batch}, {s.base, c.Eval.Batch}}
-	if c.GRPO.KLCoef > 0 || c.GRPO.AnchorCoef > 0 {
+	if loss(c.GRPO, s.total).Refers() {
 		uses = append(uses, use{s.base, c.GRPO.MicroBatch})
 	}
+	total := 0
 	for _, u := range uses {
-		bytes, err := s.velocityBytes(u.theta, u.batch)
-		if err != nil {
+		r := s.Model.NewReplica(u.theta)
+		if err := r.Plan(u.batch); err != nil {
 			return 0, err
 		}
-		total += bytes
+		total += r.Bytes()
 	}
 	return total, nil
-}
-
-// velocityBytes returns the bytes of the program that runs the model with theta.
-func (s *Session) velocityBytes(theta policy.Theta, batch int) (int, error) {
-	r, b := s.Model.NewReplica(theta), s.emptyBatch(batch)
-	err := r.VelocityAt(make([]float32, len(b.X)), b.X, b.T, b.Cond)
-	return r.Bytes(), err
-}
-
-// gradientBytes returns the bytes of the program of a gradient.
-func (s *Session) gradientBytes(theta policy.Theta, batch int) (int, error) {
-	r := s.Model.NewReplica(theta)
-	_, err := r.Gradient(make([]float32, len(theta.Trainable())), policy.FlowMatching{}, s.emptyBatch(batch))
-	return r.Bytes(), err
-}
-
-// emptyBatch returns a batch of n pictures of zeros.
-func (s *Session) emptyBatch(n int) policy.Batch {
-	dim := s.Model.Network.Shape().Dim()
-	b := policy.Batch{X: make([]float32, n*dim), T: make([]float32, n), Cond: make([]policy.Condition, n)}
-	target := make([]float32, n*dim)
-	b.Bind = func(p *graph.Program) { p.Bind("target", target) }
-	return b
 }

@@ -7,40 +7,46 @@ import "testing"
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	model := tinyModel(t, "glyphs")
-	const steps, groups, workers = 4, 2, 2
+	const steps, groups = 4, 2
 	plain := []string{"train.mode=full", "grpo.kl_coef=0", "grpo.anchor_coef=0", "grpo.ratio=mean", "grpo.keep=0"}
-	open := func(sets ...string) *Session { return openTiny(t, "glyphs", model, append(plain, sets...)...) }
-	bytes := func(sets ...string) int {
-		n, err := open(sets...).memory(steps - 1)
+	memory := func(sets ...string) (*Session, Memory) {
+		s := openTiny(t, "glyphs", model, append(plain, sets...)...)
+		m, err := s.memory(steps - 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return n
+		return s, m
 	}
-	base := open()
+	base, before := memory()
 	dim := base.Model.Network.Shape().Dim()
-	program := func(batch int) int {
-		n, err := base.velocityBytes(base.base, batch)
-		if err != nil {
+	programs := func(batch int) int {
+		r := base.Model.NewReplica(base.base)
+		if err := r.Plan(batch); err != nil {
 			t.Fatal(err)
 		}
-		return n
+		return r.Bytes()
 	}
-	reference := workers * program(base.Config.GRPO.MicroBatch)
-	larger := 2 * workers * (program(9) - program(base.Config.Eval.Batch)) // base and tuned
-	before := bytes()
+	larger := 2 * (programs(9) - programs(base.Config.Eval.Batch)) // base and tuned
 	for _, tt := range []struct {
 		name string
 		sets []string
+		of   func(m Memory) int
 		more int
 	}{
-		{"three samples more per group", []string{"rollout.group_size=6"}, 4 * groups * 3 * (steps + 1) * dim},
-		{"velocities of trained steps", []string{"grpo.ratio=guard"}, 4 * groups * 3 * (steps - 1) * dim},
-		{"reference of the KL", []string{"grpo.kl_coef=0.1"}, reference},
-		{"batch of the evaluations", []string{"eval.batch=9"}, larger},
+		{"three samples more per group", []string{"rollout.group_size=6"},
+			func(m Memory) int { return m.Trajectories }, 4 * groups * 3 * (steps + 1) * dim},
+		{"velocities of trained steps", []string{"grpo.ratio=guard"},
+			func(m Memory) int { return m.Trajectories }, 4 * groups * 3 * (steps - 1) * dim},
+		{"reference of the KL", []string{"grpo.kl_coef=0.1"},
+			func(m Memory) int { return m.Velocities }, programs(base.Config.GRPO.MicroBatch)},
+		{"batch of the evaluations", []string{"eval.batch=9"}, func(m Memory) int { return m.Velocities }, larger},
 	} {
-		if got := bytes(tt.sets...) - before; got != tt.more || got <= 0 {
-			t.Errorf("%s: %d bytes more, want %d", tt.name, got, tt.more)
+		_, after := memory(tt.sets...)
+		if got := tt.of(after) - tt.of(before); got != tt.more || got <= 0 || after.Total <= before.Total {
+			t.Errorf("%s: %d bytes more, want %d; %d in all", tt.name, got, tt.more, after.Total-before.Total)
 		}
+	}
+	if _, m := memory("train.recompute=true"); m.Gradient >= before.Gradient {
+		t.Errorf("a gradient takes %d bytes with recomputing, %d without", m.Gradient, before.Gradient)
 	}
 }

@@ -32,7 +32,7 @@ type Plan struct {
 	FullPictures      int `json:"full_pictures"`   // before and again after
 
 	Workers int     `json:"workers"`
-	Memory  int     `json:"memory_bytes"` // of weights, optimizer, programs and trajectories
+	Memory  Memory  `json:"memory_bytes"`
 	Seconds Seconds `json:"seconds"`
 }
 

@@ -165,6 +165,7 @@ func (r *pretrainRun) work(ctx context.Context, half bool) error {
 	if err := r.folder.openLogs(r.started); err != nil {
 		return err
 	}
+	r.Model.Recompute = r.Config.Pretrain.Recompute
 	r.trainer = pretrain.NewTrainer(r.Model, r.source, pretrainSettings(r.Config))
 	r.tuned = r.sampler(r.trainer.EMA.Average, nil)
 	r.judge = r.evaluator(r.options.Progress)

@@ -114,6 +114,7 @@ func (s *Session) prepare() error {
 		}
 	}
 	s.base = s.Model.Reference()
+	s.Model.Recompute = t.Recompute
 	if err := s.Model.Guide(t.Guidance); err != nil {
 		return fmt.Errorf("%s: train.guidance = %g: %w", s.Config.Path, t.Guidance, err)
 	}
