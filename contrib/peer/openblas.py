@@ -2,7 +2,8 @@
 
 OpenBLAS is the one that the wheels of numpy bring. Its function is called directly, and the time of a product of
 1 × 1 × 1 is taken off, which is what calling it costs here and a little of its own: small shapes are compared, not the
-ways to reach them, in favour of OpenBLAS.
+ways to reach them, in favour of OpenBLAS. Forms are those of BenchmarkGemm: in WT and WN the right factor was packed
+beforehand, as programs do with weights; OpenBLAS has no such form and gets the matrix as it is.
 """
 
 import ctypes

@@ -58,21 +58,25 @@ func gemmVector(ta, tb bool, m, n, k int, a []float32, lda int, b []float32, ldb
 	giveBack(s)
 }
 
-// run cuts the product in blocks of rows whose part of A stays in the second-level cache,
-// and in blocks of columns.
+// run cuts a long k in pieces, and these in blocks of rows whose part of A stays in the
+// second-level cache, and in blocks of columns.
 func (g *product) run(s *scratch) {
-	kc := evenly(g.k, blockK)
+	long := evenly(g.k, longK)
+	kc := evenly(long, blockK)
 	if g.m <= g.rows && !g.tb && g.packed == nil { // one tile: rows of B pass by once, whole
 		kc = min(kc, 32)
 	}
 	nc := max(blockB/kc/g.width(), 1) * g.width()
-	mc := max(blockA/g.k/g.rows, minTiles) * g.rows
-	for i := 0; i < g.m; i += mc {
-		m := min(mc, g.m-i)
-		a := g.blockOfA(s, i, m)
-		for j := 0; j < g.n; j += nc {
-			for p := 0; p < g.k; p += kc {
-				g.block(s, a, i, m, j, min(nc, g.n-j), p, min(kc, g.k-p))
+	mc := max(blockA/long/g.rows, minTiles) * g.rows
+	for from := 0; from < g.k; from += long {
+		to := min(from+long, g.k)
+		for i := 0; i < g.m; i += mc {
+			m := min(mc, g.m-i)
+			a := g.blockOfA(s, i, m, from, to)
+			for j := 0; j < g.n; j += nc {
+				for p := from; p < to; p += kc {
+					g.block(s, a, i, m, j, min(nc, g.n-j), p, min(kc, to-p))
+				}
 			}
 		}
 	}
@@ -81,6 +85,7 @@ func (g *product) run(s *scratch) {
 // A factor is a block of rows of A in tiles. Strides are in elements.
 type factor struct {
 	data      []float32
+	from      int // k of the first element
 	rows      int // of a tile
 	row, step int // from one row, and from one k, to the next; one of them is 1
 	next      int // from one tile to the next
@@ -95,7 +100,7 @@ func (g *product) block(s *scratch, a factor, i, m, j, nc, p, kc int) {
 	share := uintptr(4*nc*kc*a.rows/m) &^ 63
 	for r := 0; r < m; r += a.rows {
 		mr := min(a.rows, m-r)
-		t.a = &a.data[r/a.rows*a.next+p*a.step]
+		t.a = &a.data[r/a.rows*a.next+(p-a.from)*a.step]
 		t.ahead = after + uintptr(r/a.rows)*share
 		if direct > 0 {
 			t.rowB = 4 * uintptr(g.ldb)
@@ -166,33 +171,40 @@ func (g *product) pack(panel []float32, p, kc, j, cols int) {
 	}
 }
 
-// blockOfA returns rows i to i+m of A. Rows a multiple of 1 KiB apart are copied, as few
-// sets of the first-level cache would have to hold a tile, and so are the columns of a
-// transposed A that is not small.
-func (g *product) blockOfA(s *scratch, i, m int) factor {
-	const apart, small, some = 256, 64, 16 // elements, k, k
-	rows := evenly(m, g.rows)
+// blockOfA returns rows i to i+m and columns from to to of A. Rows a multiple of 1 KiB apart
+// are copied, as few sets of the first-level cache would have to hold a tile, and so are
+// the columns of a transposed A that is not small.
+func (g *product) blockOfA(s *scratch, i, m, from, to int) factor {
+	const apart, small = 256, 64 // elements
+	k, rows := to-from, evenly(m, g.rows)
 	switch {
-	case !g.ta && (g.lda%apart != 0 || g.n <= 2*g.width()):
-		return factor{g.a[i*g.lda:], rows, g.lda, 1, rows * g.lda}
+	case !g.ta && (g.lda%apart != 0 || g.n <= 4*g.width()):
+		return factor{g.a[i*g.lda+from:], from, rows, g.lda, 1, rows * g.lda}
 	case !g.ta:
-		ld := padded(g.k, apart) + 16
+		ld := padded(k, apart) + 16
 		a := s.blockA(m * ld)
 		for r := range m {
-			copy(a[r*ld:r*ld+g.k], g.a[(i+r)*g.lda:])
+			copy(a[r*ld:r*ld+k], g.a[(i+r)*g.lda+from:])
 		}
-		return factor{a, rows, ld, 1, rows * ld}
-	case g.k <= small && g.lda%apart != 0:
-		return factor{g.a[i:], rows, 1, g.lda, rows}
+		return factor{a, from, rows, ld, 1, rows * ld}
+	case k <= small && g.lda%apart != 0:
+		return factor{g.a[from*g.lda+i:], from, rows, 1, g.lda, rows}
 	}
-	size := g.lanes * g.k
+	return g.packA(s, i, m, rows, from, k)
+}
+
+// packA is blockOfA for a transposed A that is packed, few rows of A at a time, as tiles
+// share their cache lines.
+func (g *product) packA(s *scratch, i, m, rows, from, k int) factor {
+	const some = 16
+	size := g.lanes * k
 	a := s.blockA((m + rows - 1) / rows * size)
-	for p := 0; p < g.k; p += some { // few rows at a time, as tiles share cache lines
+	for p := 0; p < k; p += some {
 		for r := 0; r < m; r += rows {
-			g.packRows(&a[r/rows*size+p*g.lanes], &g.a[p*g.lda+i+r], g.lanes, g.lda, min(some, g.k-p), min(rows, m-r))
+			g.packRows(&a[r/rows*size+p*g.lanes], &g.a[(from+p)*g.lda+i+r], g.lanes, g.lda, min(some, k-p), min(rows, m-r))
 		}
 	}
-	return factor{a, rows, 1, g.lanes, size}
+	return factor{a, from, rows, 1, g.lanes, size}
 }
 
 // tile runs the micro-kernel for rows rows and one or two vectors of columns.

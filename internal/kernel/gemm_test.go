@@ -107,38 +107,51 @@ func TestGemmDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// BenchmarkGemm times the products of the networks: of layers forward (WT) and backward (WN),
+// whose weights are packed beforehand, of the gradients of weights (TN), and of attention.
 func BenchmarkGemm(b *testing.B) {
 	shapes := []struct {
 		form    string
 		m, n, k int
 	}{
-		{"NT", 480, 128, 128}, {"NT", 480, 384, 128}, {"NT", 480, 512, 128}, {"NT", 480, 128, 512}, {"NT", 960, 256, 256},
-		{"NT", 960, 1024, 256}, {"NT", 960, 256, 1024}, {"NT", 960, 1024, 1024}, {"NT", 480, 48, 128},
-		{"NN", 480, 128, 128}, {"NN", 480, 128, 512}, {"NN", 960, 256, 1024}, {"TN", 128, 128, 480}, {"TN", 512, 128, 960},
-		{"TN", 1024, 256, 4000}, {"NT", 60, 60, 32}, {"NN", 60, 32, 60}, {"TN", 60, 32, 60}, {"NT", 1, 768, 128}, {"NT", 16, 768, 128},
+		{"WT", 480, 128, 128}, {"WT", 480, 384, 128}, {"WT", 480, 512, 128}, {"WT", 480, 128, 512}, {"WT", 960, 256, 256},
+		{"WT", 960, 1024, 256}, {"WT", 960, 256, 1024}, {"WT", 960, 1024, 1024}, {"WT", 480, 48, 128}, {"WT", 16, 768, 128},
+		{"WT", 1, 768, 128}, {"WN", 480, 128, 128}, {"WN", 480, 128, 512}, {"WN", 960, 256, 1024}, {"TN", 128, 128, 480},
+		{"TN", 512, 128, 960}, {"TN", 1024, 256, 4000}, {"NT", 60, 60, 32}, {"NN", 60, 32, 60}, {"TN", 60, 32, 60},
 	}
 	for _, s := range shapes {
 		b.Run(fmt.Sprintf("%s-%dx%dx%d", s.form, s.m, s.n, s.k), func(b *testing.B) {
-			ta, tb := s.form[0] == 'T', s.form[1] == 'T'
-			lda, ldb := s.k, s.n
-			if ta {
-				lda = s.m
-			}
-			if tb {
-				ldb = s.k
-			}
-			x, y, c := make([]float32, s.m*s.k), make([]float32, s.k*s.n), make([]float32, s.m*s.n)
-			for i := range x {
-				x[i] = float32(i%7) - 3
-			}
-			for i := range y {
-				y[i] = float32(i%5) - 2
-			}
+			run := benchProduct(s.form, s.m, s.n, s.k)
 			for b.Loop() {
-				Gemm(ta, tb, s.m, s.n, s.k, x, lda, y, ldb, c, s.n, false)
+				run()
 			}
 			flops := 2 * float64(s.m) * float64(s.n) * float64(s.k)
 			b.ReportMetric(flops*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 		})
 	}
+}
+
+// benchProduct returns a product on small whole numbers; form is as in BenchmarkGemm.
+func benchProduct(form string, m, n, k int) func() {
+	ta, tb := form[0] == 'T', form[1] == 'T'
+	lda, ldb := k, n
+	if ta {
+		lda = m
+	}
+	if tb {
+		ldb = k
+	}
+	x, y, c := make([]float32, m*k), make([]float32, k*n), make([]float32, m*n)
+	for i := range x {
+		x[i] = float32(i%7) - 3
+	}
+	for i := range y {
+		y[i] = float32(i%5) - 2
+	}
+	if form[0] != 'W' {
+		return func() { Gemm(ta, tb, m, n, k, x, lda, y, ldb, c, n, false) }
+	}
+	var p Packed
+	p.Pack(tb, n, k, y, ldb)
+	return func() { GemmPacked(false, m, x, lda, &p, nil, c, n, nil) }
 }

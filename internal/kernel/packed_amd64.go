@@ -12,11 +12,14 @@ func packed(data []float32, tb bool, n, k int, b []float32, ld int) []float32 {
 	} else {
 		data = data[:size]
 	}
-	kc := evenly(k, blockK)
-	for p := 0; p < k; p += kc {
-		height := min(kc, k-p)
-		for j := 0; j < n; j += width {
-			g.pack(data[p*columns+j*height:], p, height, j, min(width, n-j))
+	long := evenly(k, longK)
+	kc := evenly(long, blockK)
+	for from := 0; from < k; from += long {
+		for p := from; p < min(from+long, k); p += kc {
+			height := min(kc, min(from+long, k)-p)
+			for j := 0; j < n; j += width {
+				g.pack(data[p*columns+j*height:], p, height, j, min(width, n-j))
+			}
 		}
 	}
 	return data
