@@ -5,8 +5,9 @@
 Three benchmarks (internal/run/bench_test.go, torch_side.py) of two networks, the embedded one of glyphs and one
 four times as wide. A round runs every program once, each in a process of its own; the table has medians over rounds,
 ± half the range, and the highest resident memory of a process with its runtime and libraries. PyTorch counts with
-its fastest setting: eager or compiled (which needs a C++ compiler), with the better of two batch sizes. Then matrix
-products against OpenBLAS, one core each (openblas.py).
+its fastest setting: eager or compiled (which needs a C++ compiler), with the better of two batch sizes; settings that the
+first round finds more than 15 % slower than the fastest are not run again. Then matrix products against OpenBLAS, one core
+each (openblas.py).
 """
 
 import argparse
@@ -77,9 +78,11 @@ def compare(network, kind, commands, rounds):
                     sys.exit(f"{network}, {kind}, {name}: {failure}")
                 print(f"{network}, {kind}, {name}: {failure}", file=sys.stderr)
                 names.remove(name)
-                break
+                continue
             times[name].append(took)
             memory[name] = max(memory[name], resident)
+        limit = 1.15 * min(times[n][0] for n in names if n != "ours")
+        names = [n for n in names if n == "ours" or times[n][0] <= limit]
     median = {n: statistics.median(times[n]) for n in names}
     best = min((n for n in names if n != "ours"), key=median.get)
 

@@ -24,7 +24,7 @@ func benchSession(b *testing.B, sets ...string) *Session {
 	sets = append([]string{
 		"rollout.groups=8", "rollout.group_size=12", "rollout.batch=24", "rollout.window=all",
 		"rollout.window_steps=[]", "rollout.shared_noise=false", "grpo.passes=1", "grpo.keep=0",
-		"grpo.anchor_coef=0", "grpo.micro_batch=8", "reward.text.kind=brightness",
+		"grpo.anchor_coef=0", "grpo.micro_batch=16", "reward.text.kind=brightness",
 	}, sets...)
 	if folder := os.Getenv("FLOWGRPO_BENCH_MODEL"); folder != "" {
 		sets = append(sets, "model.path="+folder)
@@ -80,9 +80,9 @@ func BenchmarkVelocity(b *testing.B) {
 	})
 }
 
-// BenchmarkGradient takes the gradient of all weights over 64 pictures, in micro-batches of 8.
+// BenchmarkGradient takes the gradient of all weights over 64 pictures, in micro-batches of 16.
 func BenchmarkGradient(b *testing.B) {
-	const micro, n = 8, 8
+	const micro, n = 16, 4
 	s := benchSession(b, "train.mode=full")
 	in := benchBatch(s, micro)
 	in.Bind = func(p *graph.Program) { p.Bind("target", in.X) }
