@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/bits"
+	"time"
 
 	"flowgrpo/internal/graph"
 )
@@ -16,6 +17,7 @@ type Replica struct {
 	theta    Theta
 	velocity map[int]*program
 	gradient map[string]*program
+	observe  func(k graph.Kernel, in []graph.Buffer, took time.Duration)
 }
 
 var _ VelocityModel = (*Replica)(nil)
@@ -106,6 +108,7 @@ func (r *Replica) AddGradient(sum *Sum, obj Objective, batch Batch) ([]graph.Buf
 // bind points the program at its parameters and inputs.
 func (r *Replica) bind(p *program, x, times []float32, cond []Condition) {
 	r.bindWeights(p)
+	p.Observe(r.observe)
 	s := r.model.Network.Shape()
 	hidden, pooled := s.Tokens*s.Joint, s.Pooled
 	for i, c := range cond {
@@ -203,6 +206,12 @@ func (r *Replica) gradientProgram(obj Objective, batch int) (*program, error) {
 	}
 	r.gradient[key] = p
 	return p, nil
+}
+
+// Observe makes programs tell f of every kernel call and the time that it took, as
+// [graph.Program.Observe] does.
+func (r *Replica) Observe(f func(k graph.Kernel, in []graph.Buffer, took time.Duration)) {
+	r.observe = f
 }
 
 // Plan compiles the programs for velocities of a batch, without running them.

@@ -3,6 +3,7 @@ package graph
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"flowgrpo/internal/kernel"
 )
@@ -15,6 +16,8 @@ type Program struct {
 	inputs  map[string]*Buffer
 	outputs []*Buffer
 	sums    []*Buffer
+
+	observe func(k Kernel, in []Buffer, took time.Duration) // may be nil
 
 	plan           *planner // nil once the arenas are there
 	size32, size64 int      // of the arenas, elements
@@ -200,13 +203,26 @@ func (p *Program) RunSums(add bool) {
 		for j, b := range s.in {
 			s.ins[j] = *b
 		}
-		if s.add != nil && add {
-			s.add.RunAdd(*s.out, s.ins, p.memory)
-		} else {
-			s.kernel.Run(*s.out, s.ins, p.memory)
+		if p.observe == nil {
+			p.call(s, add)
+			continue
 		}
+		begin := time.Now()
+		p.call(s, add)
+		p.observe(s.kernel, s.ins, time.Since(begin))
 	}
 }
+
+func (p *Program) call(s *step, add bool) {
+	if s.add != nil && add {
+		s.add.RunAdd(*s.out, s.ins, p.memory)
+	} else {
+		s.kernel.Run(*s.out, s.ins, p.memory)
+	}
+}
+
+// Observe makes Run tell f of every kernel call and the time that it took; nil ends that.
+func (p *Program) Observe(f func(k Kernel, in []Buffer, took time.Duration)) { p.observe = f }
 
 // Output returns the i-th output; it is overwritten by the next Run.
 func (p *Program) Output(i int) Buffer { return *p.outputs[i] }
