@@ -60,26 +60,25 @@ func (c *MMDiT) feedForward(b *Builder, name string, x, mod graph.Node) graph.No
 // jointAttention attends over picture then text; without a text output (last)
 // the second result is nil.
 func (c *MMDiT) jointAttention(b *Builder, name string, x, text graph.Node, last bool) (graph.Node, graph.Node) {
-	tokens, all := x.Shape()[1], x.Shape()[1]+text.Shape()[1]
-	joint := graph.Attention(c.Heads,
+	streams := graph.Attention(c.Heads,
 		c.normed(b, name+".norm_q", b.Linear(name+".to_q", x)),
 		c.normed(b, name+".norm_k", b.Linear(name+".to_k", x)),
 		b.Linear(name+".to_v", x),
 		c.normed(b, name+".norm_added_q", b.Linear(name+".add_q_proj", text)),
 		c.normed(b, name+".norm_added_k", b.Linear(name+".add_k_proj", text)),
 		b.Linear(name+".add_v_proj", text))
-	out := b.Linear(name+".to_out.0", graph.Tokens(joint, 0, tokens))
+	out := b.Linear(name+".to_out.0", streams[0])
 	if last {
 		return out, nil
 	}
-	return out, b.Linear(name+".to_add_out", graph.Tokens(joint, tokens, all))
+	return out, b.Linear(name+".to_add_out", streams[1])
 }
 
 func (c *MMDiT) selfAttention(b *Builder, name string, x graph.Node) graph.Node {
 	return b.Linear(name+".to_out.0", graph.Attention(c.Heads,
 		c.normed(b, name+".norm_q", b.Linear(name+".to_q", x)),
 		c.normed(b, name+".norm_k", b.Linear(name+".to_k", x)),
-		b.Linear(name+".to_v", x)))
+		b.Linear(name+".to_v", x))[0])
 }
 
 func (c *MMDiT) normed(b *Builder, name string, x graph.Node) graph.Node {

@@ -32,7 +32,8 @@ func (g gated) epilogue(e *kernel.Epilogue, in []Buffer) {
 }
 
 // fuse replaces every epilogue whose operand is a linear layer that nothing else reads by
-// one kernel, and returns what is left of order. Values in wanted are left alone.
+// one kernel, and the sum of gradients of two parts by their join. It returns what is left
+// of order. Values in wanted are left alone.
 func fuse(order, wanted []*value) []*value {
 	readers := map[*value]int{}
 	for _, v := range wanted {
@@ -45,6 +46,11 @@ func fuse(order, wanted []*value) []*value {
 	}
 	gone := map[*value]bool{}
 	for _, v := range order {
+		if j, in, ok := joined(v); ok && readers[v.in[0]] == 1 && readers[v.in[1]] == 1 {
+			gone[v.in[0]], gone[v.in[1]] = true, true
+			v.kernel, v.in = j, in
+			continue
+		}
 		then, ok := v.kernel.(epilogue)
 		if !ok {
 			continue
@@ -56,7 +62,7 @@ func fuse(order, wanted []*value) []*value {
 		}
 		gone[product] = true
 		others := append(v.in[:then.operand():then.operand()], v.in[then.operand()+1:]...)
-		v.kernel = fused{layer, then, len(product.in)}
+		v.kernel = fused{layer, then, len(product.in), new(kernel.Epilogue)}
 		v.in = append(product.in[:len(product.in):len(product.in)], others...)
 	}
 	var left []*value
@@ -84,13 +90,13 @@ func layerOf(v *value) (linear, bool) {
 type fused struct {
 	linear
 	then  epilogue
-	layer int // inputs of the layer
+	layer int              // inputs of the layer
+	call  *kernel.Epilogue // of the call that is running
 }
 
 func (f fused) Name() string { return fmt.Sprintf("%s+%s", f.linear.Name(), f.then.Name()) }
 
 func (f fused) Run(out Buffer, in []Buffer, _ []float32) {
-	var e kernel.Epilogue
-	f.then.epilogue(&e, in[f.layer:])
-	f.run(out, in, &e)
+	f.then.epilogue(f.call, in[f.layer:])
+	f.run(out, in, f.call)
 }

@@ -42,8 +42,8 @@ var opCases = []opCase{
 	{"layer norm", []operand{in(2, 3, 6), in(2, 18)}, func(n []Node) Node { return LayerNorm(n[0], n[1], 2, 0, 1e-6) }},
 	{"rms norm", []operand{in(2, 3, 8), in(4)}, func(n []Node) Node { return RMSNorm(n[0], n[1], 1e-6) }},
 	{"gated residual", []operand{in(2, 3, 4), in(2, 12), in(2, 3, 4)}, func(n []Node) Node { return GatedResidual(n[0], n[1], n[2], 1) }},
-	{"attention", []operand{in(2, 3, 8), in(2, 3, 8), in(2, 3, 8)}, func(n []Node) Node { return Attention(2, n...) }},
-	{"joint attention", []operand{in(2, 3, 4), in(2, 3, 4), in(2, 3, 4), in(2, 2, 4), in(2, 2, 4), in(2, 2, 4)}, func(n []Node) Node { return Attention(1, n...) }},
+	{"attention", []operand{in(2, 3, 8), in(2, 3, 8), in(2, 3, 8)}, func(n []Node) Node { return Attention(2, n...)[0] }},
+	{"joint attention", []operand{in(2, 3, 4), in(2, 3, 4), in(2, 3, 4), in(2, 2, 4), in(2, 2, 4), in(2, 2, 4)}, func(n []Node) Node { s := Attention(1, n...); return Linear(s[0], Reshape(s[1], 4, 4), nil) }},
 	{"time embedding", []operand{fix(3)}, func(n []Node) Node { return TimeEmbedding(n[0], 8, 100) }},
 	{"patchify", []operand{in(2, 3, 4, 6)}, func(n []Node) Node { return Patchify(n[0], 2) }},
 	{"unpatchify", []operand{in(2, 6, 12)}, func(n []Node) Node { return Unpatchify(n[0], 3, 4, 6, 2) }},
@@ -90,7 +90,7 @@ func transformerBlock(n []Node) Node {
 	}
 	a, b := project(LayerNorm(x, mod, 0, 1, 1e-6)), project(LayerNorm(text, mod, 0, 1, 1e-6))
 	joint := Attention(2, RMSNorm(a[0], n[5], 1e-6), RMSNorm(a[1], n[5], 1e-6), a[2], b[0], b[1], b[2])
-	x = GatedResidual(x, mod, Tokens(joint, 0, 3), 2)
+	x = GatedResidual(x, mod, joint[0], 2)
 	h := Linear(Gelu(Linear(LayerNorm(x, mod, 3, 4, 1e-6), n[6], n[7])), n[8], n[9])
 	return GatedResidual(x, mod, h, 5)
 }

@@ -101,6 +101,19 @@ func ColSum(dst, a []float32, m, n int, acc bool) {
 	}
 }
 
+// CopyRows copies rows rows of d columns; the leading dimensions are ldd and lds.
+func CopyRows(dst, src []float32, ldd, lds, rows, d int) {
+	checkMatrix(dst, rows, d, ldd)
+	checkMatrix(src, rows, d, lds)
+	if vectorized(rows*d) && d%16 == 0 {
+		copyRows(dst, src, ldd, lds, rows, d)
+		return
+	}
+	for i := range rows {
+		copy(dst[i*ldd:i*ldd+d], src[i*lds:])
+	}
+}
+
 // MulRows sets dst = w∘x for x of shape [rows,d] and one row vector w[d]. dst may be x.
 func MulRows(dst, x, w []float32, rows, d int) {
 	checkMatrix(dst, rows, d, d)

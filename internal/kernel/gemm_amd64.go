@@ -226,6 +226,14 @@ func (g *product) packRows(dst, src *float32, to, from, k, cols int) {
 	}
 }
 
+// copyRows is CopyRows for whole vectors.
+func copyRows(dst, src []float32, ldd, lds, rows, d int) {
+	g := product{machine: level.machine()}
+	for j := 0; j < d; j += g.width() {
+		g.packRows(&dst[j], &src[j], ldd, lds, rows, min(g.width(), d-j))
+	}
+}
+
 // transpose copies rows rows of k columns, leading dimension from, as k rows
 // of one vector, leading dimension to. It writes up to a vector of rows past k.
 func (g *product) transpose(dst, src *float32, to, from, rows, k int) {
