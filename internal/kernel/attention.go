@@ -6,15 +6,20 @@ import "math"
 // only, or with a NaN, becomes NaN.
 func SoftmaxRows(x []float32, rows, cols, ld int) {
 	checkMatrix(x, rows, cols, ld)
-	softmaxRows(x, rows, cols, ld, 1)
+	softmaxRows(x, rows, cols, ld, 1, false)
 }
 
-// softmaxRows sets each row x to softmax(scale·x), for scale > 0.
-func softmaxRows(x []float32, rows, cols, ld int, scale float32) {
+// softmaxRows sets each row x to softmax(scale·x), for scale > 0. Of scratch, whose rows have
+// room for whole vectors, it also overwrites that.
+func softmaxRows(x []float32, rows, cols, ld int, scale float32, scratch bool) {
 	if vectorized(rows * cols) {
 		v := on(x[:cols])
 		v.rows, v.row[0], v.f[0] = rows, 4*uintptr(ld), scale
-		vector(fnSoftmax, &v)
+		f := fnSoftmax
+		if scratch {
+			f = fnSoftmaxPadded
+		}
+		vector(f, &v)
 		return
 	}
 	for i := range rows {
@@ -45,7 +50,7 @@ const attentionRows = 112
 
 // AttentionScratch returns the scratch that attention over tk keys needs, forward or
 // backward: it grows with tk, not with the product of queries and keys.
-func AttentionScratch(tq, tk int) int { return 2 * min(tq, attentionRows) * tk }
+func AttentionScratch(tq, tk int) int { return 2 * min(tq, attentionRows) * padded(tk, lanes) }
 
 // AttentionHead computes one head of scaled dot-product attention,
 //
@@ -59,11 +64,13 @@ func AttentionHead(o, q, k, v, p []float32, tq, tk, d, ldo, ldqkv int, scale flo
 	defer giveBack(s)
 	s.keys.Pack(true, tk, d, k, ldqkv)
 	s.values.Pack(false, d, tk, v, ldqkv)
+	ldp := padded(tk, lanes)
+	checkMatrix(p, min(tq, attentionRows), ldp, ldp)
 	for i := 0; i < tq; i += attentionRows {
 		rows := min(attentionRows, tq-i)
-		GemmPacked(false, rows, q[i*ldqkv:], ldqkv, &s.keys, nil, p, tk, nil)
-		softmaxRows(p, rows, tk, tk, scale)
-		GemmPacked(false, rows, p, tk, &s.values, nil, o[i*ldo:], ldo, nil)
+		GemmPacked(false, rows, q[i*ldqkv:], ldqkv, &s.keys, nil, p, ldp, nil)
+		softmaxRows(p, rows, tk, ldp, scale, true)
+		GemmPacked(false, rows, p, ldp, &s.values, nil, o[i*ldo:], ldo, nil)
 	}
 }
 
@@ -79,32 +86,34 @@ func AttentionHeadGrad(dq, dk, dv, q, k, v, do, p []float32, tq, tk, d, ldd, ldq
 	defer giveBack(s)
 	s.keys.Pack(true, tk, d, k, ldqkv)
 	s.values.Pack(true, tk, d, v, ldqkv)
-	checkMatrix(p, 2*min(tq, attentionRows), tk, tk)
-	prob, ds := p, p[min(tq, attentionRows)*tk:]
+	ldp := padded(tk, lanes)
+	checkMatrix(p, 2*min(tq, attentionRows), ldp, ldp)
+	prob, ds := p, p[min(tq, attentionRows)*ldp:]
 	for i := 0; i < tq; i += attentionRows {
 		rows := min(attentionRows, tq-i)
 		q, do := q[i*ldqkv:], do[i*ldo:]
-		GemmPacked(false, rows, q, ldqkv, &s.keys, nil, prob, tk, nil)
-		GemmPacked(false, rows, do, ldo, &s.values, nil, ds, tk, nil)
-		softmaxRows(prob, rows, tk, tk, scale)
-		softmaxGradRows(ds, prob, rows, tk, scale)
-		Gemm(true, false, tk, d, rows, prob, tk, do, ldo, dv, ldd, i > 0)
-		Gemm(false, false, rows, d, tk, ds, tk, k, ldqkv, dq[i*ldd:], ldd, false)
-		Gemm(true, false, tk, d, rows, ds, tk, q, ldqkv, dk, ldd, i > 0)
+		GemmPacked(false, rows, q, ldqkv, &s.keys, nil, prob, ldp, nil)
+		GemmPacked(false, rows, do, ldo, &s.values, nil, ds, ldp, nil)
+		softmaxRows(prob, rows, tk, ldp, scale, true)
+		softmaxGradRows(ds, prob, rows, tk, ldp, scale)
+		Gemm(true, false, tk, d, rows, prob, ldp, do, ldo, dv, ldd, i > 0)
+		Gemm(false, false, rows, d, tk, ds, ldp, k, ldqkv, dq[i*ldd:], ldd, false)
+		Gemm(true, false, tk, d, rows, ds, ldp, q, ldqkv, dk, ldd, i > 0)
 	}
 }
 
-// softmaxGradRows applies softmaxGradRow to each row of dp[rows,cols].
-func softmaxGradRows(dp, p []float32, rows, cols int, scale float32) {
+// softmaxGradRows applies softmaxGradRow to each row of dp[rows,cols]; dp and p have leading
+// dimension ld.
+func softmaxGradRows(dp, p []float32, rows, cols, ld int, scale float32) {
 	if vectorized(rows * cols) {
 		v := on(dp[:cols], p)
 		v.rows, v.f[0] = rows, scale
-		v.row[0], v.row[1] = 4*uintptr(cols), 4*uintptr(cols)
+		v.row[0], v.row[1] = 4*uintptr(ld), 4*uintptr(ld)
 		vector(fnSoftmaxGrad, &v)
 		return
 	}
 	for i := range rows {
-		softmaxGradRow(dp[i*cols:(i+1)*cols], p[i*cols:(i+1)*cols], scale)
+		softmaxGradRow(dp[i*ld:i*ld+cols], p[i*ld:i*ld+cols], scale)
 	}
 }
 

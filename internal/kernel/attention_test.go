@@ -29,10 +29,10 @@ func wholeAttention(q, k, v, do []float32, tq, tk, d int, scale float32) [4][]fl
 	p, ds := make([]float32, tq*tk), make([]float32, tq*tk)
 	out := [4][]float32{make([]float32, tq*d), make([]float32, tq*d), make([]float32, tk*d), make([]float32, tk*d)}
 	Gemm(false, true, tq, tk, d, q, d, k, d, p, tk, false)
-	softmaxRows(p, tq, tk, tk, scale)
+	softmaxRows(p, tq, tk, tk, scale, false)
 	Gemm(false, false, tq, d, tk, p, tk, v, d, out[0], d, false)
 	Gemm(false, true, tq, tk, d, do, d, v, d, ds, tk, false)
-	softmaxGradRows(ds, p, tq, tk, scale)
+	softmaxGradRows(ds, p, tq, tk, tk, scale)
 	Gemm(false, false, tq, d, tk, ds, tk, k, d, out[1], d, false)
 	Gemm(true, false, tk, d, tq, ds, tk, q, d, out[2], d, false)
 	Gemm(true, false, tk, d, tq, p, tk, do, d, out[3], d, false)

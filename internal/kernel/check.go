@@ -37,3 +37,6 @@ func checkOptional(x []float32, n int) {
 		panic(shortSlice)
 	}
 }
+
+// padded returns the smallest multiple of unit that is at least n.
+func padded(n, unit int) int { return (n + unit - 1) / unit * unit }

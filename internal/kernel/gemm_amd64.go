@@ -251,8 +251,5 @@ func evenly(n, limit int) int {
 	return (n + parts - 1) / parts
 }
 
-// padded returns the smallest multiple of unit that is at least n.
-func padded(n, unit int) int { return (n + unit - 1) / unit * unit }
-
 // columns returns a mask of the first n columns.
 func columns(n int) uint64 { return 1<<n - 1 }

@@ -174,7 +174,7 @@ func TestAttentionHead(t *testing.T) {
 	qkv, do := normal(r, (tq+2*tk)*d), normal(r, tq*d)
 	split := func(x []float32) (q, k, v []float32) { return x[:tq*d], x[tq*d : (tq+tk)*d], x[(tq+tk)*d:] }
 	q, k, v := split(qkv)
-	o, p, grad := make([]float32, tq*d), make([]float32, 2*tq*tk), make([]float32, len(qkv))
+	o, p, grad := make([]float32, tq*d), make([]float32, AttentionScratch(tq, tk)), make([]float32, len(qkv))
 	AttentionHead(o, q, k, v, p, tq, tk, d, d, d, scale)
 	oracle := func(x []float64) []float64 { return attention64(x, tq, tk, d, float64(float32(scale))) }
 	near(t, "AttentionHead", o, oracle(wide(qkv)), forwardTolerance)

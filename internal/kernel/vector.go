@@ -23,6 +23,7 @@ const (
 	fnSquaredDiff
 	fnMaxBits
 	fnSoftmax
+	fnSoftmaxPadded
 	fnSoftmaxGrad
 	fnLayerNorm
 	fnLayerNormGrad

@@ -51,6 +51,8 @@ func vector512(o function, v *vecArgs) {
 		maxBits512(v)
 	case fnSoftmax:
 		softmax512(v)
+	case fnSoftmaxPadded:
+		softmaxPadded512(v)
 	case fnSoftmaxGrad:
 		softmaxGrad512(v)
 	case fnLayerNorm:
@@ -122,6 +124,9 @@ func maxBits512(v *vecArgs)
 func softmax512(v *vecArgs)
 
 //go:noescape
+func softmaxPadded512(v *vecArgs)
+
+//go:noescape
 func softmaxGrad512(v *vecArgs)
 
 //go:noescape
@@ -176,6 +181,8 @@ func vector256(o function, v *vecArgs) {
 		maxBits256(v)
 	case fnSoftmax:
 		softmax256(v)
+	case fnSoftmaxPadded:
+		softmaxPadded256(v)
 	case fnSoftmaxGrad:
 		softmaxGrad256(v)
 	case fnLayerNorm:
@@ -245,6 +252,9 @@ func maxBits256(v *vecArgs)
 
 //go:noescape
 func softmax256(v *vecArgs)
+
+//go:noescape
+func softmaxPadded256(v *vecArgs)
 
 //go:noescape
 func softmaxGrad256(v *vecArgs)

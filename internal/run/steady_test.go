@@ -3,6 +3,7 @@ package run
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -32,6 +33,8 @@ func TestMemoryIsSteady(t *testing.T) {
 		return resident(t)
 	}
 	before, now := after(warmUp), after(iterations)
+	runtime.KeepAlive(trainer) // else it is garbage at the second look, like the session
+	runtime.KeepAlive(s)
 	for name, bytes := range before {
 		t.Logf("%s: %d KiB after %d iterations, %+d KiB after %d more", name, bytes>>10, warmUp, (now[name]-bytes)>>10, iterations)
 		if grown := now[name] - bytes; grown > tolerance {

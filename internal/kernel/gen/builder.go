@@ -135,8 +135,14 @@ func (b *body) emit(op string, k kind, arg int, src ...*value) *value {
 	return dst
 }
 
-func (b *body) load(p int) *value      { return b.emit("load", single, p) }
-func (b *body) store(p int, v *value)  { b.emit("store", single, p, v) }
+func (b *body) load(p int) *value     { return b.emit("load", single, p) }
+func (b *body) store(p int, v *value) { b.emit("store", single, p, v) }
+
+// loadWhole and storeWhole reach past the last column, to the end of the vector. What a
+// masked store has written cannot be forwarded to a load: the processor waits.
+func (b *body) loadWhole(p int) *value     { return b.emit("loadWhole", single, p) }
+func (b *body) storeWhole(p int, v *value) { b.emit("storeWhole", single, p, v) }
+
 func (b *body) add(x, y *value) *value { return b.emit("VADDPS", single, 0, x, y) }
 func (b *body) sub(x, y *value) *value { return b.emit("VSUBPS", single, 0, x, y) }
 func (b *body) mul(x, y *value) *value { return b.emit("VMULPS", single, 0, x, y) }

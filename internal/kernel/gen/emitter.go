@@ -178,7 +178,7 @@ func (e *emitter) body(b *body, tail bool) {
 	for i, in := range b.code {
 		var dead []int
 		dst := in.dst
-		fresh := dst.last != pinned && in.op != "store"
+		fresh := dst.last != pinned && in.op != "store" && in.op != "storeWhole"
 		for j, s := range in.src {
 			if s.kind == uniform || s.last != i || slices.Index(in.src, s) < j {
 				continue

@@ -70,6 +70,7 @@ var functions = []function{
 	{"squaredDiff", squaredDiff},
 	{"maxBits", maxBits},
 	{"softmax", softmax},
+	{"softmaxPadded", softmaxPadded},
 	{"softmaxGrad", softmaxGrad},
 	{"layerNorm", layerNorm},
 	{"layerNormGrad", layerNormGrad},
@@ -120,17 +121,22 @@ func maxBits(k *kern) {
 func resultAddr(i int) string { return fmt.Sprintf("%d(AX)", argF+4*i) }
 
 // softmax: x; scale. Mirrors softmaxRow.
-func softmax(k *kern) {
+func softmax(k *kern) { softmaxPhases(k, (*body).load, (*body).store) }
+
+// softmaxPadded is softmax for rows with room for whole vectors.
+func softmaxPadded(k *kern) { softmaxPhases(k, (*body).loadWhole, (*body).storeWhole) }
+
+func softmaxPhases(k *kern, load func(*body, int) *value, store func(*body, int, *value)) {
 	p := k.phase()
 	lowest := p.f(float32(math.Inf(-1)))
 	top := p.acc(single, lowest)
-	p.accumulate("VMAXPS", top, p.only(p.load(0), lowest), top)
+	p.accumulate("VMAXPS", top, p.only(load(&p.body, 0), lowest), top)
 	p.finish = func(e *emitter) { e.op("VMOVSS X%d, %s", e.fold("VMAXPS", top), resultAddr(1)) }
 
 	p = k.phase()
 	sum := p.acc(double, nil)
-	y := p.exp(p.mul(p.sub(p.load(0), k.result(1)), k.param(0)))
-	p.store(0, y)
+	y := p.exp(p.mul(p.sub(load(&p.body, 0), k.result(1)), k.param(0)))
+	store(&p.body, 0, y)
 	p.accumulate("VADDPD", sum, sum, p.widen(p.only(y, p.bits(0))))
 	p.finish = func(e *emitter) {
 		x := e.sum(sum)
@@ -139,7 +145,7 @@ func softmax(k *kern) {
 	}
 
 	p = k.phase()
-	p.store(0, p.mul(p.load(0), k.result(2)))
+	store(&p.body, 0, p.mul(load(&p.body, 0), k.result(2)))
 }
 
 // softmaxGrad: dp, p; scale. Mirrors softmaxGradRow.

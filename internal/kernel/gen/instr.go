@@ -8,9 +8,9 @@ import (
 // instr writes one instruction, for each register of its result.
 func (e *emitter) instr(in instr) {
 	switch in.op {
-	case "load":
+	case "load", "loadWhole":
 		e.load(in)
-	case "store":
+	case "store", "storeWhole":
 		e.store(in)
 	case "fma":
 		e.fma(in)
@@ -67,7 +67,7 @@ func (e *emitter) load(in instr) {
 	for h, d := range in.dst.regs {
 		addr := fmt.Sprintf("%d(R%d)(BX*1)", h*e.bytes, 8+in.arg)
 		switch {
-		case !e.tail:
+		case !e.tail || in.op == "loadWhole":
 			e.op("VMOVUPS %s, %s%d", addr, e.reg, d)
 		case e.bytes == 64:
 			e.op("VMOVUPS.Z %s, K1, Z%d", addr, d)
@@ -81,7 +81,7 @@ func (e *emitter) store(in instr) {
 	for h, r := range in.src[0].regs {
 		addr := fmt.Sprintf("%d(R%d)(BX*1)", h*e.bytes, 8+in.arg)
 		switch {
-		case !e.tail:
+		case !e.tail || in.op == "storeWhole":
 			e.op("VMOVUPS %s%d, %s", e.reg, r, addr)
 		case e.bytes == 64:
 			e.op("VMOVUPS Z%d, K1, %s", r, addr)
