@@ -18,7 +18,7 @@ func TestMemoryIsSteady(t *testing.T) {
 	longtest.Only(t)
 	const (
 		warmUp, iterations = 50, 1000
-		tolerance          = 1 << 20 // bytes; pages of code used late and of stacks are half of it
+		tolerance          = 1 << 20 // bytes; pages of code that is used late, and of stacks, are half of it
 		prompts            = 40      // few enough for the warm-up to encode all, which is for good
 	)
 	s := openTiny(t, "glyphs", tinyModel(t, "glyphs"), append(contrast, fmt.Sprintf("train.iterations=%d", warmUp+iterations))...)
