@@ -69,7 +69,7 @@ func (r *Replica) VelocityAt(dst, x, times []float32, cond []Condition) error {
 
 // maxSlice is the largest slice, a power of two: enough rows to read the weights for, and
 // few enough for what lies between two layers to stay in the cache.
-const maxSlice = 16
+const maxSlice = 32
 
 // slice returns the size of the next slice of n samples: a power of two.
 func slice(n int) int { return min(maxSlice, 1<<(bits.Len(uint(n))-1)) }

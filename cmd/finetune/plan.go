@@ -62,9 +62,9 @@ func printPlan(w io.Writer, p run.Plan) error {
 	row("updates in all", "%d", p.Updates)
 	row("evaluations", "%d pictures before and after, %d × %d on the way", p.FullPictures, p.CourseEvaluations, p.CoursePictures)
 	m := p.Memory
-	row("memory", "%s: %s weights, %s optimizer, %d workers × (%s gradient + %s velocities), %s trajectories",
+	row("memory", "%s: %s weights, %s optimizer, %d workers × (%s gradient + %s velocities), %s trajectories, %s prompts",
 		megabytes(m.Total), megabytes(m.Weights), megabytes(m.Optimizer), p.Workers,
-		megabytes(m.Gradient), megabytes(m.Velocities), megabytes(m.Trajectories))
+		megabytes(m.Gradient), megabytes(m.Velocities), megabytes(m.Trajectories), megabytes(m.Conditions))
 	s := p.Seconds
 	row("time per iteration", "%.1f s rollout + %.1f s reward + %.1f s update", s.Rollout, s.Reward, s.Update)
 	row("time for evaluations", "%s", seconds(s.Evaluation))

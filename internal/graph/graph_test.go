@@ -41,7 +41,7 @@ func outputs(t *testing.T, g *opGraph, w Wanted) []Buffer {
 // forward and backward.
 func TestProgramMatchesTapeMachine(t *testing.T) {
 	t.Parallel()
-	for _, c := range opCases {
+	for _, c := range slices.Concat(opCases, extraCases) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			g := c.graph(t)
@@ -60,7 +60,7 @@ func TestProgramMatchesTapeMachine(t *testing.T) {
 // memory.
 func TestReuseChangesNothing(t *testing.T) {
 	t.Parallel()
-	for _, c := range opCases {
+	for _, c := range slices.Concat(opCases, extraCases) {
 		g := c.graph(t)
 		nodes := append([]Node{g.loss}, g.grads...)
 		want := outputs(t, g, Wanted{Outputs: nodes, plain: true})

@@ -10,13 +10,16 @@ type Memory struct {
 	Gradient     int `json:"gradient"`     // buffers of the program of one gradient, per worker
 	Velocities   int `json:"velocities"`   // buffers of the programs of velocities, per worker
 	Trajectories int `json:"trajectories"` // of one iteration
+	Conditions   int `json:"conditions"`   // encoded training prompts, which are kept
 	Total        int `json:"total"`
 }
 
 // memory plans the memory of a run that trains that many steps of a trajectory.
 func (s *Session) memory(trainedSteps int) (Memory, error) {
 	theta, trained := s.Model.Theta(), len(s.Model.Theta().Trainable())
+	shape := s.Model.Network.Shape()
 	m := Memory{Trajectories: s.trajectories(trainedSteps)}
+	m.Conditions = 4 * len(s.Problem.Train) * (shape.Tokens*shape.Joint + shape.Pooled)
 	// What is trained comes twice: beside the base or an adapter on it.
 	m.Weights = 4*(len(s.Model.Weights.Data())+trained) + s.matrices(theta)
 	m.Optimizer = 4*(1+2+1)*trained + policy.TeamBytes(trained)
@@ -27,7 +30,7 @@ func (s *Session) memory(trainedSteps int) (Memory, error) {
 	if m.Velocities, err = s.velocityBytes(); err != nil {
 		return m, err
 	}
-	m.Total = m.Weights + m.Optimizer + s.workers*(m.Gradient+m.Velocities) + m.Trajectories
+	m.Total = m.Weights + m.Optimizer + s.workers*(m.Gradient+m.Velocities) + m.Trajectories + m.Conditions
 	return m, nil
 }
 
