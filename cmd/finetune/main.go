@@ -7,8 +7,17 @@ package main
 import (
 	"context"
 	"os"
+	"runtime/debug"
 )
 
+// garbage is the share of the memory in use, in per cent, that garbage may take before it is
+// collected. Weights and buffers of programs are nearly all of it and stay, so that a
+// collection is rare anyway.
+const garbage = 25
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	os.Exit(execute(context.Background(), os.Args, os.Stdout, os.Stderr))
 }

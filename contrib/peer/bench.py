@@ -33,7 +33,7 @@ def main():
     parser.add_argument("--out", type=pathlib.Path)
     args = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
-    os.environ.update(GOMAXPROCS=str(args.threads), OMP_NUM_THREADS=str(args.threads))
+    os.environ.update(GOMAXPROCS=str(args.threads), OMP_NUM_THREADS=str(args.threads), GOGC="25")  # as finetune's main has it
     with tempfile.TemporaryDirectory() as tmp:
         binary, wide = pathlib.Path(tmp) / "run.test", pathlib.Path(tmp) / "wide"
         check(["go", "test", "-c", "-o", binary, "./internal/run"])

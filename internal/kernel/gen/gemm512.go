@@ -191,7 +191,8 @@ func step512(s *source, rows, vecs, u int, addr func(r, u int) string) {
 // startC512 sets the accumulators to what they start from, or to zero.
 func startC512(s *source, rows, vecs int) {
 	startFrom(s)
-	eachC512(s, rows, vecs, "R15", "VMOVUPS.Z %[3]d(DX), K%[2]d, Z%[1]d")
+	next := fmt.Sprintf("\n\tPREFETCHT0 %d+%%[3]d(DX)", 64*vecs) // of the tile beside this one
+	eachC512(s, rows, vecs, "R15", "VMOVUPS.Z %[3]d(DX), K%[2]d, Z%[1]d"+next)
 	s.op("JMP ready")
 	s.label("zero")
 	for i := range rows * vecs {
