@@ -46,7 +46,7 @@ func NewTrainer(s Settings) *Trainer {
 	s.Reward = reward.Checked(s.Reward)
 	theta := s.Model.Theta()
 	tr := &Trainer{
-		Settings: s, team: s.Model.NewTeam(theta, s.Workers), grad: make([]float32, len(theta.Trainable())),
+		Settings: s, team: s.Model.NewTeam(theta, s.Workers), grad: make([]float32, theta.Size()),
 		references: make(chan *policy.Replica, s.Workers),
 	}
 	for range s.Workers {

@@ -20,17 +20,18 @@ type matrix struct {
 	forward, backward kernel.Packed
 }
 
-// A stamp tells states of a Theta apart.
+// A stamp tells states of a Theta apart. The zero stamp is of none.
 type stamp struct {
-	base, adapter uint64 // counts of changes, from 1
+	base          *Weights
+	bases, adapts uint64 // changes of base and adapter
 	level         kernel.Level
 }
 
 // stamp returns the state that t is in.
 func (t Theta) stamp() stamp {
-	s := stamp{base: t.Base.changes.Load(), level: kernel.Current()}
+	s := stamp{base: t.Base, bases: t.Base.changes.Load(), level: kernel.Current()}
 	if t.Adapter != nil {
-		s.adapter = t.Adapter.changes.Load()
+		s.adapts = t.Adapter.changes.Load()
 	}
 	return s
 }
@@ -47,7 +48,7 @@ func (m *Model) matrix(t Theta, p Parameter, gradient bool) ([]float32, *graph.P
 	if t.adapted(p) {
 		owner = t.Adapter
 	} else {
-		now.adapter = 0
+		now.adapts = 0
 	}
 	x := owner.matrix(p.Name)
 	x.mu.Lock()

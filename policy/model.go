@@ -96,6 +96,9 @@ func (t Theta) Trained() *Weights {
 	return t.Base
 }
 
+// Size returns the number of values that an optimizer updates.
+func (t Theta) Size() int { return t.Trained().Size() }
+
 // Trainable returns the values that an optimizer updates, not a copy.
 func (t Theta) Trainable() []float32 { return t.Trained().Trainable() }
 

@@ -319,14 +319,10 @@ func TestLoRA(t *testing.T) {
 	if got := velocityOf(t, m, m.Reference(), b); !sameBits(got, want) {
 		t.Error("the reference is not the base")
 	}
-	merged := make([]float64, len(tuned))
-	for i, v := range velocityOf(t, m, Theta{Base: m.Merged(m.Theta())}, b) {
-		merged[i] = float64(v)
+	if got := velocityOf(t, m, Theta{Base: m.Merged(m.Theta())}, b); !sameBits(got, tuned) {
+		t.Error("merged weights are not what the adapter computes")
 	}
-	const tolerance = 1e-5 // float32: W·x + s·B·(A·x) against (W + s·B·A)·x
-	if e := relative(tuned, merged); !(e <= tolerance) {
-		t.Errorf("merged weights are off by %g", e)
-	}
+	checkMerged(t, m, "transformer_blocks.0.attn.to_q")
 	if !sameBits(base, m.Weights.Data()) {
 		t.Error("the base changed")
 	}
@@ -335,6 +331,25 @@ func TestLoRA(t *testing.T) {
 	}
 	if err := tinyModel().AddLoRA(LoRA{Rank: 1, Targets: []string{"nothing"}}, 1); err == nil {
 		t.Error("an adapter without a layer is no error")
+	}
+}
+
+// checkMerged compares W + (α/r)·B·A of a layer with what it is in float64.
+func checkMerged(t *testing.T, m *Model, layer string) {
+	t.Helper()
+	w, a, b := m.Weights.Tensor(layer+".weight"), m.Adapter.Tensor(layer+".lora_A.weight"), m.Adapter.Tensor(layer+".lora_B.weight")
+	r := m.LoRA.Rank
+	k := len(a) / r
+	want := make([]float64, len(w))
+	for i := range want {
+		want[i] = float64(w[i])
+		for j := range r {
+			want[i] += m.LoRA.Alpha / float64(r) * float64(b[i/k*r+j]) * float64(a[j*k+i%k])
+		}
+	}
+	const tolerance = 1e-6 // a handful of float32 roundings
+	if e := relative(m.Merged(m.Theta()).Tensor(layer+".weight"), want); !(e <= tolerance) {
+		t.Errorf("merged weights are off by %g", e)
 	}
 }
 

@@ -17,6 +17,7 @@ type Replica struct {
 	theta    Theta
 	velocity map[int]*program
 	gradient map[string]*program
+	arena    graph.Arena // of all programs: one runs at a time
 	observe  func(k graph.Kernel, in []graph.Buffer, took time.Duration)
 }
 
@@ -180,6 +181,7 @@ func (r *Replica) velocityProgram(batch int) (*program, error) {
 	if p.Program, err = graph.Compile(v); err != nil {
 		return nil, err
 	}
+	p.Share(&r.arena)
 	r.velocity[batch] = p
 	return p, nil
 }
@@ -204,6 +206,7 @@ func (r *Replica) gradientProgram(obj Objective, batch int) (*program, error) {
 	if p.Program, err = wanted.Compile(); err != nil {
 		return nil, err
 	}
+	p.Share(&r.arena)
 	r.gradient[key] = p
 	return p, nil
 }
@@ -231,15 +234,15 @@ func (r *Replica) PlanGradient(obj Objective, batch int) error {
 	return err
 }
 
-// Bytes returns the memory of the buffers of all programs compiled so far, also of those
-// that have not run yet and have none.
+// Bytes returns the memory that the programs compiled so far need: they share what the
+// largest takes.
 func (r *Replica) Bytes() int {
-	total := 0
+	most := 0
 	for _, p := range r.velocity {
-		total += p.Bytes()
+		most = max(most, p.Bytes())
 	}
 	for _, p := range r.gradient {
-		total += p.Bytes()
+		most = max(most, p.Bytes())
 	}
-	return total
+	return most
 }

@@ -13,7 +13,7 @@ import (
 // workers there are. The number depends on the model alone.
 const (
 	maxLanes  = 8         // also the most workers that can share an update
-	minLanes  = 2         //
+	minLanes  = 2         // so that two cores can share the update of any model
 	laneBytes = 256 << 20 // of all lanes together, unless that is fewer than minLanes
 )
 
@@ -45,7 +45,7 @@ type Team struct {
 // least 1; more than 8 are no use.
 func (m *Model) NewTeam(theta Theta, workers int) *Team {
 	t := &Team{replicas: make(chan *Replica, workers), workers: workers}
-	t.lanes = make([][]float32, lanesOf(theta.Trained().trained))
+	t.lanes = make([][]float32, lanesOf(theta.Size()))
 	for range workers {
 		t.replicas <- m.NewReplica(theta)
 	}
@@ -70,7 +70,7 @@ func (s *Sum) Add(scale float32, grad []float32) {
 // Gradient stores in grad the sum of the gradients of n micro-batches: each calls
 // add(r, sum, i), which adds the gradient of micro-batch i to sum. Calls
 // of add for different i run concurrently. grad is the same, bit for bit, for any
-// number of workers. The first error stops the work and is returned.
+// number of workers. The first error stops the work and is returned; grad then holds anything.
 func (t *Team) Gradient(ctx context.Context, grad []float32, n int, add func(r *Replica, sum *Sum, i int) error) error {
 	p := pool.New().WithMaxGoroutines(t.workers).WithContext(ctx).WithCancelOnError().WithFirstError()
 	used := min(n, len(t.lanes))

@@ -32,14 +32,15 @@ type Init func(dst []float32, shape []int, key rng.Key)
 
 // Weights are named tensors in one flat array, trainable ones first. Whoever changes values
 // gets the slice from Data, Tensor or Trainable anew for every change: programs keep what
-// they make of weights until one of these is called.
+// they make of weights until one of these is called. None of them may be called while a
+// program runs with the weights.
 type Weights struct {
 	params  []Parameter
 	offset  map[string]int
 	index   map[string]int
 	data    []float32
 	trained int
-	changes atomic.Uint64 // counts what may have been changes
+	changes atomic.Uint64 // counts what may have been changes, from 1
 	cache   matrices
 }
 
@@ -48,6 +49,7 @@ type Weights struct {
 func NewWeights(params []Parameter) *Weights {
 	w := &Weights{offset: map[string]int{}, index: map[string]int{}}
 	w.cache.matrices = map[string]*matrix{}
+	w.changes.Store(1)
 	for _, frozen := range []bool{false, true} {
 		for _, p := range params {
 			if p.Frozen == frozen {
@@ -118,6 +120,9 @@ func (w *Weights) Data() []float32 {
 	w.changes.Add(1)
 	return w.data
 }
+
+// Size returns the number of values of the parameters that are trained.
+func (w *Weights) Size() int { return w.trained }
 
 // Trainable returns the values of the parameters that are trained, not a copy.
 func (w *Weights) Trainable() []float32 { return w.Data()[:w.trained] }

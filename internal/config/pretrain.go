@@ -6,7 +6,8 @@ type Pretrain struct {
 	Steps int `toml:"steps" in:"[0,1e9]"`
 	// Examples per update.
 	Batch int `toml:"batch" in:"[1,1e6]"`
-	// Examples per gradient program. Memory and speed only.
+	// Examples per gradient program. Memory and speed; of results the rounding, as sums get
+	// another order.
 	MicroBatch int `toml:"micro_batch" in:"[1,1e5]"`
 	// Compute activations again in the backward pass instead of keeping them, as train.recompute.
 	Recompute bool `toml:"recompute"`

@@ -103,7 +103,8 @@ type GRPO struct {
 	Keep int `toml:"keep" in:"[0,1e5]"`
 	// Limit of |advantage|, in standard deviations.
 	AdvantageClip float64 `toml:"advantage_clip" in:"(0,1e6]"`
-	// Samples per gradient program. Memory and speed only.
+	// Samples per gradient program. Memory and speed; of results the rounding, as sums get
+	// another order.
 	MicroBatch int `toml:"micro_batch" in:"[1,1e5]"`
 }
 

@@ -44,7 +44,7 @@ func (a *activationGrad) Run(out Buffer, in []Buffer, _ []float32) {
 	a.backward(out.F32, in[0].F32, in[1].F32)
 }
 
-// AddScaled returns a + scale·b, elementwise: the sum of a layer and its adapter.
+// AddScaled returns a + scale·b, elementwise.
 func AddScaled(a, b Node, scale float32) Node { return Apply(addScaled{scale}, a, b) }
 
 type addScaled struct{ scale float32 }

@@ -62,7 +62,7 @@ func fuse(order, wanted []*value) []*value {
 		}
 		gone[product] = true
 		others := append(v.in[:then.operand():then.operand()], v.in[then.operand()+1:]...)
-		v.kernel = fused{layer, then, len(product.in), new(kernel.Epilogue)}
+		v.kernel = fused{layer, len(product.in), then, new(kernel.Epilogue)}
 		v.in = append(product.in[:len(product.in):len(product.in)], others...)
 	}
 	var left []*value
@@ -88,15 +88,16 @@ func layerOf(v *value) (linear, bool) {
 // fused is a linear layer followed by an epilogue. Its inputs are those of the layer, then
 // the epilogue's others.
 type fused struct {
-	linear
-	then  epilogue
-	layer int              // inputs of the layer
-	call  *kernel.Epilogue // of the call that is running
+	layer  linear
+	inputs int // of the layer
+	then   epilogue
+	call   *kernel.Epilogue // of the call that is running
 }
 
-func (f fused) Name() string { return fmt.Sprintf("%s+%s", f.linear.Name(), f.then.Name()) }
+func (f fused) Name() string       { return fmt.Sprintf("%s+%s", f.layer.Name(), f.then.Name()) }
+func (f fused) Out(in []Spec) Spec { return f.layer.Out(in) }
 
 func (f fused) Run(out Buffer, in []Buffer, _ []float32) {
-	f.then.epilogue(f.call, in[f.layer:])
-	f.run(out, in, f.call)
+	f.then.epilogue(f.call, in[f.inputs:])
+	f.layer.run(out, in, f.call)
 }

@@ -85,6 +85,42 @@ func TestReuseChangesNothing(t *testing.T) {
 	}
 }
 
+// Sums are stored where BindSum says or, the next time, added to what is there: the
+// gradients of every op, and a view, which has no kernel of its own.
+func TestSums(t *testing.T) {
+	t.Parallel()
+	const tolerance = 1e-6 // a sum may go on from the old value, in another order
+	view := opCase{"view", []operand{in(2, 6)}, func(n []Node) Node { return Reshape(Gelu(n[0]), 3, 4) }}
+	for _, c := range slices.Concat(opCases, extraCases, []opCase{view}) {
+		g := c.graph(t)
+		sums := append(slices.Clone(g.grads), g.out)
+		if g.loss == g.out || g.values[0].F64 != nil {
+			sums = g.grads[:0] // float64
+		}
+		want := outputs(t, g, Wanted{Outputs: sums})
+		p, err := Wanted{Sums: sums}.Compile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.bind(p)
+		memory := make([][]float32, len(sums))
+		for i, w := range want {
+			memory[i] = slices.Repeat([]float32{7}, w.Len())
+			p.BindSum(i, memory[i])
+		}
+		for times, add := range []bool{false, true} {
+			p.RunSums(add)
+			for i, w := range want {
+				for j, v := range memory[i] {
+					if once := float64(w.F32[j]); math.Abs(float64(v)-float64(times+1)*once) > tolerance*(1+math.Abs(once)) {
+						t.Fatalf("%s: sum %d, element %d: %v after %d runs of %v", c.name, i, j, v, times+1, once)
+					}
+				}
+			}
+		}
+	}
+}
+
 // Layers take in the activations and gated residuals that follow them, without changing a
 // bit; not where something else reads the layer's result, as the backward pass does.
 func TestFusionChangesNothing(t *testing.T) {

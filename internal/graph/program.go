@@ -1,11 +1,10 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
-
-	"flowgrpo/internal/kernel"
 )
 
 // A Program is an expression graph compiled for the shapes it was built with.
@@ -19,10 +18,11 @@ type Program struct {
 
 	observe func(k Kernel, in []Buffer, took time.Duration) // may be nil
 
-	plan           *planner // nil once the arenas are there
-	size32, size64 int      // of the arenas, elements
-	scratch        int      // elements
-	memory         []float32
+	plan           *planner
+	size32, size64 int // of the buffers, elements
+	scratch        int // elements
+	arena          *Arena
+	version        int // of the arena that the buffers are in
 }
 
 // A step is one kernel call on fixed buffers. ins is filled at the start of each
@@ -57,6 +57,9 @@ func (w Wanted) Compile() (*Program, error) {
 		return nil, err
 	}
 	outputs, sums := values[:len(w.Outputs)], values[len(w.Outputs):]
+	if err := w.check(sums); err != nil {
+		return nil, err
+	}
 	if w.Recompute {
 		order = recompute(order, outputs[0], values)
 	}
@@ -68,6 +71,18 @@ func (w Wanted) Compile() (*Program, error) {
 	p.build(order, outputs, sums)
 	p.size32, p.size64 = p.plan.layout()
 	return p, nil
+}
+
+func (w Wanted) check(sums []*value) error {
+	if w.Recompute && len(w.Outputs) == 0 {
+		return errors.New("graph: nothing to recompute without a loss")
+	}
+	for i, v := range sums {
+		if v.spec.F64 {
+			return fmt.Errorf("graph: sum %d is float64, want float32", i)
+		}
+	}
+	return nil
 }
 
 // build gives every value of order a place and appends the steps.
@@ -98,7 +113,8 @@ func (p *Program) adding(outputs, sums []*value) map[*value]Adder {
 	}
 	found := map[*value]Adder{}
 	for _, v := range sums {
-		if a, ok := v.kernel.(Adder); ok && p.plan.readers[v] == 0 && wanted[v] == 1 {
+		of, _ := v.view()
+		if a, ok := v.kernel.(Adder); ok && of == nil && p.plan.readers[v] == 0 && wanted[v] == 1 {
 			found[v] = a
 		}
 	}
@@ -141,9 +157,9 @@ func (p *Program) step(v *value, adder Adder) {
 func (p *Program) sum(v *value, adder Adder) {
 	b := p.plan.places[v].buffer
 	if adder == nil {
-		s := step{kernel: reshape{v.spec.Shape}, add: reshape{v.spec.Shape}, out: &Buffer{Shape: v.spec.Shape}, in: []*Buffer{b}, ins: make([]Buffer, 1)}
-		p.steps = append(p.steps, s)
-		b = s.out
+		same, to := reshape{v.spec.Shape}, &Buffer{Shape: v.spec.Shape}
+		p.steps = append(p.steps, step{kernel: same, add: same, out: to, in: []*Buffer{b}, ins: make([]Buffer, 1)})
+		b = to
 	}
 	p.sums = append(p.sums, b)
 }
@@ -153,7 +169,7 @@ func (p *Program) sum(v *value, adder Adder) {
 // does not need is ignored.
 func (p *Program) Bind(name string, data []float32) {
 	if b, ok := p.input(name, len(data)); ok {
-		b.F32 = data
+		b.F32, b.Packed = data, nil
 	}
 }
 
@@ -188,16 +204,12 @@ func (p *Program) BindSum(i int, data []float32) {
 }
 
 // Run computes the outputs from the bound inputs and adds the sums. Only the first Run
-// allocates: all the memory of [Program.Bytes].
+// allocates: all the memory of [Program.Bytes], and what the kernels of all programs share.
 func (p *Program) Run() { p.RunSums(true) }
 
 // RunSums is Run where, without add, sums are stored and what was there does not matter.
 func (p *Program) RunSums(add bool) {
-	if p.plan != nil {
-		p.memory = make([]float32, p.scratch)
-		p.plan.attach(kernel.Make(p.size32), make([]float64, p.size64))
-		p.plan = nil
-	}
+	p.attach()
 	for i := range p.steps {
 		s := &p.steps[i]
 		for j, b := range s.in {
@@ -213,11 +225,27 @@ func (p *Program) RunSums(add bool) {
 	}
 }
 
+// attach gives the buffers their memory, if they have none or the arena has moved.
+func (p *Program) attach() {
+	if p.arena == nil {
+		p.arena = &Arena{}
+	}
+	p.arena.grow(p.size32, p.size64, p.scratch)
+	if p.version != p.arena.version {
+		p.plan.attach(p.arena.f32, p.arena.f64)
+		p.version = p.arena.version
+	}
+}
+
+// Share makes p compute in a, which other programs use as well. Its outputs are then
+// overwritten by the next Run of any of them. It is to be called before the first Run.
+func (p *Program) Share(a *Arena) { p.arena = a }
+
 func (p *Program) call(s *step, add bool) {
 	if s.add != nil && add {
-		s.add.RunAdd(*s.out, s.ins, p.memory)
+		s.add.RunAdd(*s.out, s.ins, p.arena.scratch)
 	} else {
-		s.kernel.Run(*s.out, s.ins, p.memory)
+		s.kernel.Run(*s.out, s.ins, p.arena.scratch)
 	}
 }
 
@@ -228,7 +256,8 @@ func (p *Program) Observe(f func(k Kernel, in []Buffer, took time.Duration)) { p
 func (p *Program) Output(i int) Buffer { return *p.outputs[i] }
 
 // Bytes returns the memory that Run needs: the arenas of its buffers and the scratch of
-// its kernels, but neither inputs nor sums. It is known before the first Run.
+// its kernels, but neither inputs nor sums. It is known before the first Run. Programs that
+// share an arena need only as much as the largest.
 func (p *Program) Bytes() int { return 4*(p.size32+p.scratch) + 8*p.size64 }
 
 // Steps returns the number of kernel calls of a Run.

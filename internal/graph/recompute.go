@@ -14,6 +14,7 @@ func (checkpoint) Out(in []Spec) Spec { return in[0] }
 func (checkpoint) View([]Spec) int    { return 0 }
 func (checkpoint) Run(out Buffer, in []Buffer, _ []float32) {
 	copy(out.F32, in[0].F32)
+	copy(out.F64, in[0].F64)
 }
 
 func (checkpoint) Grad(_ gorgonia.Nodes, _, dout Node) gorgonia.Nodes { return gorgonia.Nodes{dout} }

@@ -123,6 +123,28 @@ var bitCases = []bitCase{
 		AttentionHeadGrad(dq, dq[8:], dq[16:], q, q[8:], q[16:], do, newSlice(AttentionScratch(rows, n)), rows, n, d, ld, ld, 9, 0.3)
 		return [][]float32{dq}
 	}},
+	{"GemmPacked", func(r *rand.Rand, rows, n int) [][]float32 {
+		const k = 21
+		a, b, bias, c := random(r, rows*k), random(r, n*k), random(r, n), newSlice(rows*n)
+		gated := Epilogue{X: random(r, rows*n), Gate: random(r, rows*n), Tokens: 1, GateStep: n}
+		var p Packed
+		p.Pack(true, n, k, b, k)
+		GemmPacked(false, rows, a, k, &p, bias, c, n, &Epilogue{Activation: GeluTanh})
+		gated.Apply(c, rows, n)
+		return [][]float32{c}
+	}},
+	{"CopyRows", func(r *rand.Rand, rows, n int) [][]float32 {
+		x := random(r, rows*(n+3))
+		narrow, wide := newSlice(rows*n), newSlice(rows*(n+5))
+		CopyRows(narrow, x, n, n+3, rows, n)
+		CopyRows(wide, narrow, n+5, n, rows, n)
+		return [][]float32{narrow, wide}
+	}},
+	{"MulRows", func(r *rand.Rand, rows, n int) [][]float32 {
+		x := random(r, rows*n)
+		MulRows(x, x, random(r, n), rows, n)
+		return [][]float32{x}
+	}},
 	{"reductions", func(r *rand.Rand, rows, n int) [][]float32 {
 		x, y := random(r, n), random(r, n)
 		return [][]float32{outcome(Dot64(x, y)), outcome(SumSquares(x)), outcome(SumSquaredDiff(x, y))}

@@ -86,6 +86,8 @@ func TestMisusePanics(t *testing.T) {
 		{"negative k", badDimension, func() { Gemm(false, false, 1, 1, -1, x, 1, x, 1, x, 1, false) }},
 		{"lengths", badLength, func() { Add(x, x, x[1:]) }},
 		{"short row vector", shortSlice, func() { LayerNorm(x, x, x[:1], nil, 2, 3, 1) }},
+		{"short residual", shortSlice, func() { (&Epilogue{X: x[:5], Gate: x, Tokens: 1, GateStep: 3}).Apply(x, 2, 3) }},
+		{"short gate", shortSlice, func() { (&Epilogue{X: x, Gate: x[:5], Tokens: 1, GateStep: 3}).Apply(x, 2, 3) }},
 		{"short scratch", shortSlice, func() { AttentionHead(x, x, x, x, x, 3, 3, 2, 2, 2, 1) }},
 	}
 	for _, row := range table {

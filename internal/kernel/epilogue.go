@@ -24,7 +24,16 @@ const (
 // Apply transforms c[m,n], which has no gaps. e may be nil.
 func (e *Epilogue) Apply(c []float32, m, n int) {
 	checkMatrix(c, m, n, n)
+	e.check(m, n)
 	e.apply(c, n, n, 0, m, 0, n)
+}
+
+// check panics unless X and Gate are long enough for m rows of n columns.
+func (e *Epilogue) check(m, n int) {
+	if e != nil && e.X != nil {
+		checkMatrix(e.X, m, n, n)
+		checkMatrix(e.Gate, (m+e.Tokens-1)/e.Tokens, n, e.GateStep)
+	}
 }
 
 // apply transforms rows i to i+m and columns j to j+n of c, which has width columns in all.

@@ -6,7 +6,7 @@ import "unsafe"
 
 // tile is the argument of a micro-kernel: C[rows,cols] = From + A·B for a strip of count
 // tiles side by side. Strides are in bytes. The assembly knows the layout, and moves b, c,
-// from and count.
+// from, count and ahead.
 type tile struct {
 	a, b, c *float32
 	rowA    uintptr // from one row of A to the next

@@ -2,8 +2,8 @@
 
 package kernel
 
-// tile256 runs the micro-kernel for a tile of the given rows; wide says that it
-// has more columns than one vector.
+// tile256 runs the micro-kernel for tiles of the given rows; wide says that they
+// have more columns than one vector.
 func tile256(t *tile, rows int, wide bool) {
 	if wide {
 		switch rows {

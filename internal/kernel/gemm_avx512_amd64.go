@@ -2,8 +2,8 @@
 
 package kernel
 
-// tile512 runs the micro-kernel for a tile of the given rows; wide says that it
-// has more columns than one vector.
+// tile512 runs the micro-kernel for tiles of the given rows; wide says that they
+// have more columns than one vector.
 func tile512(t *tile, rows int, wide bool) {
 	if wide {
 		switch rows {

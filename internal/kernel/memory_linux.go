@@ -10,7 +10,8 @@ import (
 const hugePage = 2 << 20
 
 // Make returns n zeros, in huge pages where the system has them: matrices that are read
-// from end to end would else use up the processor's table of pages.
+// from end to end would else use up the processor's table of pages. The advice outlives the
+// slice, so it is for memory that stays as long as the process works.
 func Make(n int) []float32 {
 	x := make([]float32, n)
 	if 4*n < 2*hugePage {

@@ -49,10 +49,7 @@ func GemmPacked(ta bool, m int, a []float32, lda int, b *Packed, bias, c []float
 	if m == 0 || b.n == 0 {
 		return
 	}
-	if then != nil && then.X != nil {
-		checkMatrix(then.X, m, b.n, b.n)
-		checkMatrix(then.Gate, (m+then.Tokens-1)/then.Tokens, b.n, then.GateStep)
-	}
+	then.check(m, b.n)
 	if ta {
 		checkMatrix(a, b.k, m, lda)
 	} else {

@@ -8,7 +8,7 @@ import (
 
 // A product with a packed factor has the bits of one without, and a bias begins the chain.
 func TestGemmPackedEqualsGemm(t *testing.T) {
-	sizes := []gemmCase{{1, 1, 1}, {1, 40, 7}, {3, 5, 0}, {15, 33, 15}, {57, 47, 70}, {70, 100, 401}, {2, 1100, 130}, {129, 17, 800}}
+	sizes := []gemmCase{{1, 1, 1}, {1, 40, 7}, {3, 5, 0}, {15, 33, 15}, {57, 47, 70}, {70, 100, 401}, {2, 1100, 130}, {129, 17, 800}, {9, 70, 2400}, {30, 200, 1024}}
 	levels(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		var p Packed // one for all: its memory is used again

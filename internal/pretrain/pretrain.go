@@ -46,7 +46,7 @@ type Trainer struct {
 // NewTrainer returns a trainer of m on examples of source.
 func NewTrainer(m *policy.Model, source task.Source, s Settings) *Trainer {
 	theta := m.Theta()
-	n := len(theta.Trainable())
+	n := theta.Size()
 	return &Trainer{
 		Model: m, EMA: policy.NewEMA(theta, s.EMADecay), source: source, settings: s,
 		team: m.NewTeam(theta, s.Workers), adam: optim.NewAdamW(n, s.Optimizer), grad: make([]float32, n),

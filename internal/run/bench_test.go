@@ -87,7 +87,7 @@ func BenchmarkGradient(b *testing.B) {
 	in := benchBatch(s, micro)
 	in.Bind = func(p *graph.Program) { p.Bind("target", in.X) }
 	theta := s.Model.Theta()
-	team, grad := s.Model.NewTeam(theta, s.workers), make([]float32, len(theta.Trainable()))
+	team, grad := s.Model.NewTeam(theta, s.workers), make([]float32, theta.Size())
 	timed(b, micro*n, func() (float64, error) {
 		return 0, team.Gradient(context.Background(), grad, n, func(r *policy.Replica, sum *policy.Sum, _ int) error {
 			_, err := r.AddGradient(sum, policy.FlowMatching{}, in)

@@ -16,7 +16,7 @@ type Memory struct {
 
 // memory plans the memory of a run that trains that many steps of a trajectory.
 func (s *Session) memory(trainedSteps int) (Memory, error) {
-	theta, trained := s.Model.Theta(), len(s.Model.Theta().Trainable())
+	theta, trained := s.Model.Theta(), s.Model.Theta().Size()
 	shape := s.Model.Network.Shape()
 	m := Memory{Trajectories: s.trajectories(trainedSteps)}
 	m.Conditions = 4 * len(s.Problem.Train) * (shape.Tokens*shape.Joint + shape.Pooled)

@@ -32,7 +32,7 @@ type Plan struct {
 	FullPictures      int `json:"full_pictures"`   // before and again after
 
 	Workers int     `json:"workers"`
-	Memory  Memory  `json:"memory_bytes"`
+	Memory  Memory  `json:"memory"`
 	Seconds Seconds `json:"seconds"`
 }
 
@@ -51,7 +51,7 @@ func PlanRun(ctx context.Context, s *Session) (Plan, error) {
 	c, net := s.Config, s.Model.Network
 	trained := len(window(c.Rollout).Plan(c.Rollout.Steps, rng.Key{}.Rand()).Trained())
 	p := Plan{
-		Task: s.Problem.Name, Parameters: len(s.Model.Weights.Data()), Trained: len(s.Model.Theta().Trainable()),
+		Task: s.Problem.Name, Parameters: len(s.Model.Weights.Data()), Trained: s.Model.Theta().Size(),
 		Dim: net.Shape().Dim(), Iterations: c.Train.Iterations, Groups: c.Rollout.Groups, GroupSize: c.Rollout.GroupSize,
 		Samples: c.Rollout.Groups * c.Rollout.GroupSize, Steps: c.Rollout.Steps, TrainedSteps: trained,
 		OnPolicy: 1, OffPolicy: c.GRPO.Passes - 1, Updates: c.Train.Iterations * c.GRPO.Passes, Workers: s.workers,

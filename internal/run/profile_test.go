@@ -31,7 +31,7 @@ func BenchmarkProfile(b *testing.B) {
 	for name, run := range map[string]func(r *policy.Replica) error{
 		"velocity": func(r *policy.Replica) error { return r.VelocityAt(make([]float32, len(in.X)), in.X, in.T, in.Cond) },
 		"gradient": func(r *policy.Replica) error {
-			_, err := r.Gradient(make([]float32, len(theta.Trainable())), policy.FlowMatching{}, in)
+			_, err := r.Gradient(make([]float32, theta.Size()), policy.FlowMatching{}, in)
 			return err
 		},
 	} {

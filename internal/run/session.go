@@ -161,9 +161,10 @@ func loadModel(folder fs.FS, name string) (*policy.Model, error) {
 func digest(w *policy.Weights) string {
 	h := sha256.New()
 	buf := make([]byte, 0, 1<<12)
-	for i, v := range w.Data() {
+	data := w.Data()
+	for i, v := range data {
 		buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
-		if len(buf)+4 > cap(buf) || i == len(w.Data())-1 {
+		if len(buf)+4 > cap(buf) || i == len(data)-1 {
 			h.Write(buf)
 			buf = buf[:0]
 		}
@@ -208,7 +209,7 @@ func (s *Session) trainer() *grpo.Trainer {
 		},
 		Seed: c.Seed, Groups: c.Rollout.Groups, GroupSize: c.Rollout.GroupSize, Keep: c.GRPO.Keep,
 		Passes: c.GRPO.Passes, MicroBatch: c.GRPO.MicroBatch, Workers: s.workers,
-		Adam:    optim.NewAdamW(len(theta.Trainable()), adam(c.Optimizer, c.Train.Iterations*c.GRPO.Passes)),
+		Adam:    optim.NewAdamW(theta.Size(), adam(c.Optimizer, c.Train.Iterations*c.GRPO.Passes)),
 		Rollout: rollout.NewPool(rollout.CPUs(s.Model, theta, s.workers), c.Rollout.Batch, s.Model.Network.Shape().Dim()),
 	})
 }

@@ -8,8 +8,8 @@ import (
 // declare writes the Go side of the micro-kernels of one instruction set: the
 // declarations and a switch over the number of rows.
 func declare(s *source, set string, rows int) {
-	fmt.Fprintf(s, "\n// tile%s runs the micro-kernel for a tile of the given rows; wide says that it\n", set)
-	fmt.Fprintf(s, "// has more columns than one vector.\nfunc tile%s(t *tile, rows int, wide bool) {\n", set)
+	fmt.Fprintf(s, "\n// tile%s runs the micro-kernel for tiles of the given rows; wide says that they\n", set)
+	fmt.Fprintf(s, "// have more columns than one vector.\nfunc tile%s(t *tile, rows int, wide bool) {\n", set)
 	for v := 2; v >= 1; v-- {
 		if v == 2 {
 			s.op("if wide {")

@@ -2,7 +2,7 @@ package main
 
 import "fmt"
 
-// tile256 writes the AVX2 micro-kernel for a tile of rows ≤ 6 by 8·vecs: up to
+// tile256 writes the AVX2 micro-kernel for a strip of tiles of rows ≤ 6 by 8·vecs: up to
 // 12 accumulators, two vectors of B and two broadcasts of A fill the registers.
 func tile256(s *source, rows, vecs int) {
 	name := fmt.Sprintf("tile256x%dx%d", rows, vecs)

@@ -1,0 +1,53 @@
+package policy
+
+import (
+	"testing"
+
+	"flowgrpo/internal/kernel"
+)
+
+// What programs make of weights follows the weights: after a change, of the base or of the
+// adapter, with another base, in a copy, and at another level a replica computes what a new
+// one does.
+func TestMatricesFollowTheWeights(t *testing.T) {
+	defer kernel.SetLevel(kernel.Current())
+	m := tinyModel()
+	b := tinyBatch(m, 2)
+	if err := m.AddLoRA(LoRA{Rank: 2, Alpha: 4, Targets: []string{"to_q", "proj_out"}}, 1); err != nil {
+		t.Fatal(err)
+	}
+	r := m.NewReplica(m.Theta())
+	other := m.Weights.Clone()
+	noisy(other, 9)
+	fresh := func(theta Theta) []float32 {
+		whole := Theta{Base: m.Merged(theta).Clone()}
+		return velocityOf(t, m, whole, b)
+	}
+	velocity := func(r *Replica) []float32 {
+		got := make([]float32, len(b.X))
+		if err := r.VelocityAt(got, b.X, b.T, b.Cond); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	for _, step := range []struct {
+		name   string
+		change func()
+	}{
+		{"nothing yet", func() {}},
+		{"the adapter changed", func() { noisy(m.Adapter, 5) }},
+		{"the base changed", func() { noisy(m.Weights, 6) }},
+		{"another base", func() { r = m.NewReplica(Theta{other, m.Adapter}) }},
+		{"a lower level", func() { kernel.SetLevel(kernel.Portable) }},
+		{"the best level", func() { kernel.SetLevel(kernel.Best()) }},
+	} {
+		step.change()
+		if !sameBits(velocity(r), fresh(r.theta)) {
+			t.Errorf("%s: not the velocity of the weights", step.name)
+		}
+	}
+	kernel.SetLevel(kernel.Portable)
+	if copied := (Theta{Base: m.Weights.Clone()}); !sameBits(velocityOf(t, m, copied, b), velocityOf(t, m, m.Reference(), b)) {
+		t.Error("a copy computes something else")
+	}
+}
