@@ -37,7 +37,11 @@ func TestMatricesFollowTheWeights(t *testing.T) {
 		{"nothing yet", func() {}},
 		{"the adapter changed", func() { noisy(m.Adapter, 5) }},
 		{"the base changed", func() { noisy(m.Weights, 6) }},
-		{"another base", func() { r = m.NewReplica(Theta{other, m.Adapter}) }},
+		{"another base that changed as often", func() {
+			velocity(r)
+			other.changes.Store(m.Weights.changes.Load())
+			r = m.NewReplica(Theta{other, m.Adapter})
+		}},
 		{"a lower level", func() { kernel.SetLevel(kernel.Portable) }},
 		{"the best level", func() { kernel.SetLevel(kernel.Best()) }},
 	} {
