@@ -1,25 +1,50 @@
 package doccheck
 
 import (
+	"io/fs"
 	"os"
 	"slices"
 	"testing"
 	"testing/fstest"
 )
 
-// Every function and test that docs/theory.md names must exist.
-func TestTheoryNamesExist(t *testing.T) {
+// Every function and test that a document names must exist, and every file that it links to.
+func TestDocumentsNameWhatExists(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../docs/theory.md")
-	if err != nil {
-		t.Fatal(err)
+	root := os.DirFS("../..")
+	files := []string{"README.md", "ARCHITECTURE.md", "CHANGELOG.md"}
+	other := []string{"CHANGELOG.md", "docs/your-own.md"} // name what is gone, and what the reader writes
+	more, err := fs.Glob(root, "docs/*.md")
+	if err != nil || len(more) < 4 {
+		t.Fatalf("%d documents in docs: %v", len(more), err)
 	}
-	missing, err := Missing(os.DirFS("../.."), string(text))
-	if err != nil {
-		t.Fatal(err)
+	for _, file := range append(files, more...) {
+		text, err := fs.ReadFile(root, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		missing, err := Missing(root, string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range missing {
+			if slices.Contains(other, file) {
+				continue
+			}
+			t.Errorf("%s names %s, which does not exist", file, name)
+		}
+		for _, target := range BrokenLinks(root, file, string(text)) {
+			t.Errorf("%s links to %s, which does not exist", file, target)
+		}
 	}
-	for _, name := range missing {
-		t.Errorf("docs/theory.md names %s, which does not exist", name)
+}
+
+func TestBrokenLinks(t *testing.T) {
+	t.Parallel()
+	root := fstest.MapFS{"docs/a.md": {}, "b.png": {}}
+	text := "[a](a.md#part) ![b](../b.png) [c](c.md) [c](c.md) [d](https://x.org/y) [e](#part)"
+	if got := BrokenLinks(root, "docs/z.md", text); !slices.Equal(got, []string{"c.md"}) {
+		t.Errorf("broken links %v, want c.md", got)
 	}
 }
 
