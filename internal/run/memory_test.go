@@ -26,7 +26,7 @@ func TestMemory(t *testing.T) {
 		}
 		return r.Bytes()
 	}
-	larger := 2 * (programs(9) - programs(base.Config.Eval.Batch)) // base and tuned
+	larger := 2 * (programs(64) - programs(base.Config.Eval.Batch)) // base and tuned
 	for _, tt := range []struct {
 		name string
 		sets []string
@@ -39,7 +39,7 @@ func TestMemory(t *testing.T) {
 			func(m Memory) int { return m.Trajectories }, 4 * groups * 3 * (steps - 1) * dim},
 		{"reference of the KL", []string{"grpo.kl_coef=0.1"},
 			func(m Memory) int { return m.Velocities }, programs(base.Config.GRPO.MicroBatch)},
-		{"batch of the evaluations", []string{"eval.batch=9"}, func(m Memory) int { return m.Velocities }, larger},
+		{"batch of the evaluations", []string{"eval.batch=64"}, func(m Memory) int { return m.Velocities }, larger},
 	} {
 		_, after := memory(tt.sets...)
 		if got := tt.of(after) - tt.of(before); got != tt.more || got <= 0 || after.Total <= before.Total {
