@@ -171,11 +171,11 @@ func (g *product) pack(panel []float32, p, kc, j, cols int) {
 	}
 }
 
-// blockOfA returns rows i to i+m and columns from to to of A. Rows a multiple of 1 KiB apart
+// blockOfA returns rows i to i+m and columns from to to of A. Rows a multiple of 4 KiB apart
 // are copied, as few sets of the first-level cache would have to hold a tile, and so are
 // the columns of a transposed A that is not small.
 func (g *product) blockOfA(s *scratch, i, m, from, to int) factor {
-	const apart, small = 256, 64 // elements
+	const apart, small = 1024, 64 // elements
 	k, rows := to-from, evenly(m, g.rows)
 	switch {
 	case !g.ta && (g.lda%apart != 0 || g.n <= 4*g.width()):
