@@ -111,8 +111,8 @@ type matrices struct {
 	matrices map[string]*matrix
 }
 
-// MatrixBytes returns the memory of the packed matrices of one Theta, to be added to that of
-// its weights: those of a base, with the backward forms if it is run backward, or those of
+// MatrixBytes returns about the memory in bytes of the packed matrices of one Theta, to be
+// added to that of its weights: those of a base, with the backward forms if it is run backward, or those of
 // the adapted layers alone.
 func (m *Model) MatrixBytes(t Theta, gradient bool) int {
 	elements := 0

@@ -98,8 +98,7 @@ func (a attention) Run(out Buffer, in []Buffer, scratch []float32) {
 			gather(s.k, in, 1, b, h, d)
 			gather(s.v, in, 2, b, h, d)
 			kernel.AttentionHead(s.do, s.q, s.k, s.v, s.p, t, t, d, d, d, a.scale(d))
-			at, row := 0, 0
-			for i := 0; i < len(in); i += 3 {
+			for i, at, row := 0, 0, 0; i < len(in); i += 3 {
 				n := in[i].Shape[1]
 				kernel.CopyRows(out.F32[at+b*n*width+h*d:], s.do[row*d:], width, d, n, d)
 				at, row = at+in[i].Len(), row+n
@@ -143,8 +142,7 @@ func (a attentionGrad) Run(out Buffer, in []Buffer, scratch []float32) {
 			gather(s.q, qkv, 0, b, h, d)
 			gather(s.k, qkv, 1, b, h, d)
 			gather(s.v, qkv, 2, b, h, d)
-			at, row := 0, 0
-			for i := 0; i < len(qkv); i += 3 {
+			for i, at, row := 0, 0, 0; i < len(qkv); i += 3 {
 				n := qkv[i].Shape[1]
 				kernel.CopyRows(s.do[row*d:], do[at+b*n*width+h*d:], d, width, n, d)
 				at, row = at+qkv[i].Len(), row+n

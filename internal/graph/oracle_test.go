@@ -44,7 +44,6 @@ var oracles = map[string]func(in list) []float64{
 	"lookup":                func(in list) []float64 { return lookup64(in[0], in[1], 3) },
 	"mean of tokens":        func(in list) []float64 { return meanTokens64(in[0], 3, 4) },
 	"crop":                  func(in list) []float64 { return slices.Concat(in[0][5*5:8*5], in[0][9*5:12*5]) },
-	"tokens":                func(in list) []float64 { return block64(in[0], 4, 3, 1, 3, 0, 3) },
 	"column":                func(in list) []float64 { return block64(in[0], 4, 3, 0, 4, 2, 3) },
 	"reshape of an input":   func(in list) []float64 { return in[0] },
 	"reshape of a result":   func(in list) []float64 { return each(in[0], gelu64) },

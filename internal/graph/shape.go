@@ -9,11 +9,6 @@ import (
 	"flowgrpo/internal/kernel"
 )
 
-// Tokens returns tokens [from, to) of x [B, T, D].
-func Tokens(x Node, from, to int) Node {
-	return Apply(block{from, to, 0, x.Shape()[2]}, x)
-}
-
 // block is rows [t0, t1) and columns [d0, d1) of each sample of a [B, T, D] tensor.
 type block struct{ t0, t1, d0, d1 int }
 

@@ -1,0 +1,137 @@
+package graph
+
+import (
+	"math"
+	"slices"
+	"testing"
+)
+
+// A plan that reuses buffers computes what one does that never frees any, in less
+// memory.
+func TestReuseChangesNothing(t *testing.T) {
+	t.Parallel()
+	for _, c := range slices.Concat(opCases, extraCases) {
+		g := c.graph(t)
+		nodes := append([]Node{g.loss}, g.grads...)
+		want := outputs(t, g, Wanted{Outputs: nodes, plain: true})
+		for i, got := range outputs(t, g, Wanted{Outputs: nodes}) {
+			if !equalBits(got, want[i]) {
+				t.Errorf("%s: output %d: %v, without reuse %v", c.name, i, got, want[i])
+			}
+		}
+	}
+	g := opCases[len(opCases)-1].graph(t)
+	nodes := append([]Node{g.loss}, g.grads...)
+	with, err := Compile(nodes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, err := Wanted{Outputs: nodes, plain: true}.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if with.Bytes() > without.Bytes()*3/4 {
+		t.Errorf("a block takes %d bytes, without reuse %d", with.Bytes(), without.Bytes())
+	}
+}
+
+// Sums are stored where BindSum says or, the next time, added to what is there: the
+// gradients of every op, and a view, which has no kernel of its own.
+func TestSums(t *testing.T) {
+	t.Parallel()
+	const tolerance = 1e-6 // a sum may go on from the old value, in another order
+	view := opCase{"view", []operand{in(2, 6)}, func(n []Node) Node { return Reshape(Gelu(n[0]), 3, 4) }}
+	for _, c := range slices.Concat(opCases, extraCases, []opCase{view}) {
+		g := c.graph(t)
+		sums := append(slices.Clone(g.grads), g.out)
+		if g.loss == g.out || g.values[0].F64 != nil {
+			sums = g.grads[:0] // float64
+		}
+		want := outputs(t, g, Wanted{Outputs: sums})
+		p, err := Wanted{Sums: sums}.Compile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.bind(p)
+		memory := make([][]float32, len(sums))
+		for i, w := range want {
+			memory[i] = slices.Repeat([]float32{7}, w.Len())
+			p.BindSum(i, memory[i])
+		}
+		for times, add := range []bool{false, true} {
+			p.RunSums(add)
+			for i, w := range want {
+				for j, v := range memory[i] {
+					if once := float64(w.F32[j]); math.Abs(float64(v)-float64(times+1)*once) > tolerance*(1+math.Abs(once)) {
+						t.Fatalf("%s: sum %d, element %d: %v after %d runs of %v", c.name, i, j, v, times+1, once)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Layers take in the activations and gated residuals that follow them, without changing a
+// bit; not where something else reads the layer's result, as the backward pass does.
+func TestFusionChangesNothing(t *testing.T) {
+	t.Parallel()
+	g := opCases[len(opCases)-1].graph(t)
+	want := outputs(t, g, Wanted{Outputs: []Node{g.out}, plain: true})[0]
+	if got := outputs(t, g, Wanted{Outputs: []Node{g.out}})[0]; !equalBits(got, want) {
+		t.Errorf("fused %v, apart %v", got, want)
+	}
+	steps := func(plain bool, nodes ...Node) int {
+		p, err := Wanted{Outputs: nodes, plain: plain}.Compile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Steps()
+	}
+	const fusable = 2 // the activation and the last residual
+	if a, b := steps(true, g.out), steps(false, g.out); a-b != fusable {
+		t.Errorf("%d steps fused, %d apart, want %d fewer", b, a, fusable)
+	}
+	all := append([]Node{g.loss}, g.grads...)
+	if a, b := steps(true, all...), steps(false, all...); a != b {
+		t.Errorf("%d steps with gradients, %d apart: the backward pass reads what was fused", b, a)
+	}
+}
+
+// Recomputing what lies between checkpoints changes no bit and takes less memory.
+func TestRecomputeChangesNothing(t *testing.T) {
+	t.Parallel()
+	const layers, width = 8, 16
+	chain := opCase{"chain", []operand{in(8, 16, width), in(width, width)}, func(n []Node) Node {
+		x := n[0]
+		for range layers {
+			x = Checkpoint(x)
+			h := Gelu(Linear(Gelu(Linear(Silu(x), n[1], nil)), n[1], nil))
+			x = Add(x, h)
+		}
+		return x
+	}}
+	g := chain.graph(t)
+	whole := Wanted{Outputs: []Node{g.loss, g.out}, Sums: nil}
+	whole.Outputs = append(whole.Outputs, g.grads...)
+	again := whole
+	again.Recompute = true
+	want, got := outputs(t, g, whole), outputs(t, g, again)
+	for i := range want {
+		if !equalBits(got[i], want[i]) {
+			t.Errorf("output %d: %v, without recomputing %v", i, got[i], want[i])
+		}
+	}
+	const share = 0.6 // five values per layer become one
+	if a, b := bytesOf(t, whole), bytesOf(t, again); float64(b) > share*float64(a) {
+		t.Errorf("%d bytes with recomputing, %d without", b, a)
+	}
+}
+
+func bytesOf(t *testing.T, w Wanted) int {
+	t.Helper()
+	p, err := w.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Bytes()
+}
