@@ -83,7 +83,7 @@ func row(x graph.Buffer, b int) []float32 {
 // logProb is log p(next | x) of each sample, given (v, x, next, step).
 type logProb struct{}
 
-func (logProb) Name() string                   { return "log-prob" }
+func (logProb) Op() graph.Op                   { return graph.Op{Name: "log-prob"} }
 func (logProb) Wrt(int) []bool                 { return []bool{true, false, false, false} }
 func (logProb) Out(in []graph.Spec) graph.Spec { return perSample(in[0]) }
 
@@ -99,7 +99,7 @@ func (logProb) Grad(in gorgonia.Nodes, _, dout graph.Node) gorgonia.Nodes {
 
 type logProbGrad struct{}
 
-func (logProbGrad) Name() string                   { return "log-prob-grad" }
+func (logProbGrad) Op() graph.Op                   { return graph.Op{Name: "log-prob-grad"} }
 func (logProbGrad) Out(in []graph.Spec) graph.Spec { return in[0] }
 
 func (logProbGrad) Run(out graph.Buffer, in []graph.Buffer, _ []float32) {
@@ -113,7 +113,7 @@ func (logProbGrad) Run(out graph.Buffer, in []graph.Buffer, _ []float32) {
 // velocities v and other, given (v, other, step).
 type divergence struct{}
 
-func (divergence) Name() string                   { return "divergence" }
+func (divergence) Op() graph.Op                   { return graph.Op{Name: "divergence"} }
 func (divergence) Wrt(int) []bool                 { return []bool{true, false, false} }
 func (divergence) Out(in []graph.Spec) graph.Spec { return perSample(in[0]) }
 
@@ -129,7 +129,7 @@ func (divergence) Grad(in gorgonia.Nodes, _, dout graph.Node) gorgonia.Nodes {
 
 type divergenceGrad struct{}
 
-func (divergenceGrad) Name() string                   { return "divergence-grad" }
+func (divergenceGrad) Op() graph.Op                   { return graph.Op{Name: "divergence-grad"} }
 func (divergenceGrad) Out(in []graph.Spec) graph.Spec { return in[0] }
 
 func (divergenceGrad) Run(out graph.Buffer, in []graph.Buffer, _ []float32) {
@@ -142,7 +142,7 @@ func (divergenceGrad) Run(out graph.Buffer, in []graph.Buffer, _ []float32) {
 // logRatio is scale·(logp - old + gap), given (logp, terms[, gap]).
 type logRatio struct{}
 
-func (logRatio) Name() string                   { return "log-ratio" }
+func (logRatio) Op() graph.Op                   { return graph.Op{Name: "log-ratio"} }
 func (logRatio) Wrt(n int) []bool               { return []bool{true, false, true}[:n] }
 func (logRatio) Out(in []graph.Spec) graph.Spec { return in[0] }
 
@@ -164,7 +164,7 @@ func (logRatio) Grad(in gorgonia.Nodes, _, dout graph.Node) gorgonia.Nodes {
 
 type logRatioGrad struct{}
 
-func (logRatioGrad) Name() string                   { return "log-ratio-grad" }
+func (logRatioGrad) Op() graph.Op                   { return graph.Op{Name: "log-ratio-grad"} }
 func (logRatioGrad) Out(in []graph.Spec) graph.Spec { return in[1] }
 
 func (logRatioGrad) Run(out graph.Buffer, in []graph.Buffer, _ []float32) {
@@ -177,7 +177,7 @@ func (logRatioGrad) Run(out graph.Buffer, in []graph.Buffer, _ []float32) {
 // [Surrogate].
 type surrogate struct{}
 
-func (surrogate) Name() string                   { return "surrogate" }
+func (surrogate) Op() graph.Op                   { return graph.Op{Name: "surrogate"} }
 func (surrogate) Wrt(int) []bool                 { return []bool{true, false} }
 func (surrogate) Out(in []graph.Spec) graph.Spec { return in[0] }
 
@@ -193,7 +193,7 @@ func (surrogate) Grad(in gorgonia.Nodes, _, dout graph.Node) gorgonia.Nodes {
 
 type surrogateGrad struct{}
 
-func (surrogateGrad) Name() string                   { return "surrogate-grad" }
+func (surrogateGrad) Op() graph.Op                   { return graph.Op{Name: "surrogate-grad"} }
 func (surrogateGrad) Out(in []graph.Spec) graph.Spec { return in[0] }
 
 func (surrogateGrad) Run(out graph.Buffer, in []graph.Buffer, _ []float32) {

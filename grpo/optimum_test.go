@@ -109,7 +109,7 @@ func fitMixture(t *testing.T, hidden, layers, steps int) *policy.Model {
 			}
 			twoModes.Velocity(target[2*i:2*i+2], x, time)
 		}
-		b.Bind = func(p *graph.Program) { p.Bind("target", target) }
+		b.Bind = func(p graph.Binder) { p.Bind("target", target) }
 		clear(grad)
 		if _, err := replica.Gradient(grad, policy.FlowMatching{}, b); err != nil {
 			t.Fatal(err)

@@ -81,7 +81,7 @@ func (b *batch) anchor(x []float32, beta float64, loss Loss) {
 	b.beta = append(b.beta, beta)
 }
 
-func (b *batch) bind(p *graph.Program) {
+func (b *batch) bind(p graph.Binder) {
 	p.Bind("grpo.x", b.X)
 	p.Bind("grpo.next", b.next)
 	p.Bind("grpo.reference", b.reference)

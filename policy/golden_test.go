@@ -114,7 +114,7 @@ func openGolden(t *testing.T, name string) *golden {
 	for i := range x.Shape[0] {
 		g.batch.Cond = append(g.batch.Cond, Condition{hidden.Data[i*h : (i+1)*h], pooled.Data[i*q : (i+1)*q]})
 	}
-	g.batch.Bind = func(p *graph.Program) { p.Bind("weight", g.tensor("grad_output").Data) }
+	g.batch.Bind = func(p graph.Binder) { p.Bind("weight", g.tensor("grad_output").Data) }
 	return g
 }
 
@@ -220,12 +220,16 @@ func (g *golden) checkInputs() {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	if p.Program, err = graph.Compile(grads...); err != nil {
+	if err := r.compile(p, graph.Wanted{Outputs: grads}); err != nil {
 		g.t.Fatal(err)
 	}
-	r.bind(p, g.batch.X, g.batch.T, g.batch.Cond)
-	g.batch.Bind(p.Program)
-	p.Run()
+	if err := r.bind(p, g.batch.X, g.batch.T, g.batch.Cond); err != nil {
+		g.t.Fatal(err)
+	}
+	g.batch.Bind(p)
+	if err := p.Run(false); err != nil {
+		g.t.Fatal(err)
+	}
 	for i, name := range []string{"hidden_states", "encoder_hidden_states", "pooled_projections"} {
 		g.check(name, p.Output(i).F32, g.want("grad."+name), gradientTolerance)
 	}

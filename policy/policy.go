@@ -37,10 +37,10 @@ type Objective interface {
 
 // A Batch is what a gradient is taken over: B samples, each at its own time.
 type Batch struct {
-	X    []float32              // [B, D]
-	T    []float32              // [B]
-	Cond []Condition            // length B
-	Bind func(p *graph.Program) // binds the objective's own inputs; may be nil
+	X    []float32            // [B, D]
+	T    []float32            // [B]
+	Cond []Condition          // length B
+	Bind func(p graph.Binder) // binds the objective's own inputs; may be nil
 }
 
 // Inputs are the nodes that a network computes velocities from.

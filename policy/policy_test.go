@@ -28,7 +28,7 @@ func tinyBatch(m *Model, n int) Batch {
 		paramKey(33, i).Normals(c.Pooled)
 		b.Cond = append(b.Cond, c)
 	}
-	b.Bind = func(p *graph.Program) { p.Bind("target", target); p.Bind("weight", target) }
+	b.Bind = func(p graph.Binder) { p.Bind("target", target); p.Bind("weight", target) }
 	return b
 }
 

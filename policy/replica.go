@@ -17,20 +17,24 @@ type Replica struct {
 	theta    Theta
 	velocity map[int]*program
 	gradient map[string]*program
-	arena    graph.Arena // of all programs: one runs at a time
+	backend  graph.Backend // nil: the processor
+	arena    graph.Arena   // of all programs of the processor: one runs at a time
 	observe  func(k graph.Kernel, in []graph.Buffer, took time.Duration)
 }
 
 var _ VelocityModel = (*Replica)(nil)
 
-// NewReplica returns a replica of m that runs with theta.
-func (m *Model) NewReplica(theta Theta) *Replica {
-	return &Replica{model: m, theta: theta, velocity: map[int]*program{}, gradient: map[string]*program{}}
+// NewReplica returns a replica of m that runs with theta on the processor.
+func (m *Model) NewReplica(theta Theta) *Replica { return m.NewReplicaOn(nil, theta) }
+
+// NewReplicaOn returns a replica of m that runs with theta on backend; nil is the processor.
+func (m *Model) NewReplicaOn(backend graph.Backend, theta Theta) *Replica {
+	return &Replica{model: m, theta: theta, velocity: map[int]*program{}, gradient: map[string]*program{}, backend: backend}
 }
 
 // A program is a compiled graph with the staging memory of its conditions.
 type program struct {
-	*graph.Program
+	executable
 	builder        *Builder
 	hidden, pooled []float32
 	gradient       bool
@@ -55,25 +59,35 @@ func (r *Replica) Velocity(ctx context.Context, dst, x []float32, t float64, con
 func (r *Replica) VelocityAt(dst, x, times []float32, cond []Condition) error {
 	dim := r.model.Network.Shape().Dim()
 	for lo, n := 0, 0; lo < len(cond); lo += n {
-		n = slice(len(cond) - lo)
+		n = r.slice(len(cond) - lo)
 		p, err := r.velocityProgram(n)
 		if err != nil {
 			return err
 		}
 		hi := lo + n
-		r.bind(p, x[lo*dim:hi*dim], times[lo:hi], cond[lo:hi])
-		p.Run()
+		if err := r.bind(p, x[lo*dim:hi*dim], times[lo:hi], cond[lo:hi]); err != nil {
+			return err
+		}
+		if err := p.Run(false); err != nil {
+			return err
+		}
 		copy(dst[lo*dim:hi*dim], p.Output(0).F32)
 	}
 	return nil
 }
 
-// maxSlice is the largest slice, a power of two: enough rows to read the weights for, and
-// few enough for what lies between two layers to stay in the cache.
+// maxSlice is the largest slice of the processor, a power of two: enough rows to read the
+// weights for, and few enough for what lies between two layers to stay in the cache.
 const maxSlice = 32
 
 // slice returns the size of the next slice of n samples: a power of two.
-func slice(n int) int { return min(maxSlice, 1<<(bits.Len(uint(n))-1)) }
+func (r *Replica) slice(n int) int {
+	most := maxSlice
+	if r.backend != nil {
+		most = r.backend.Slice()
+	}
+	return min(most, 1<<(bits.Len(uint(n))-1))
+}
 
 // Gradient adds the gradient of obj over the batch to grad, which is laid out like
 // [Theta.Trainable]. The first buffer returned is the loss, the others are the
@@ -88,16 +102,20 @@ func (r *Replica) AddGradient(sum *Sum, obj Objective, batch Batch) ([]graph.Buf
 	if err != nil {
 		return nil, err
 	}
-	r.bind(p, batch.X, batch.T, batch.Cond)
+	if err := r.bind(p, batch.X, batch.T, batch.Cond); err != nil {
+		return nil, err
+	}
 	if batch.Bind != nil {
-		batch.Bind(p.Program)
+		batch.Bind(p)
 	}
 	w := r.theta.Trained()
 	for i, param := range w.TrainableParameters() {
 		at := w.Offset(param.Name)
 		p.BindSum(i, sum.grad[at:at+param.Size()])
 	}
-	p.RunSums(sum.started)
+	if err := p.Run(sum.started); err != nil {
+		return nil, err
+	}
 	sum.started = true
 	outputs := make([]graph.Buffer, p.outputs+1)
 	for i := range outputs {
@@ -107,9 +125,10 @@ func (r *Replica) AddGradient(sum *Sum, obj Objective, batch Batch) ([]graph.Buf
 }
 
 // bind points the program at its parameters and inputs.
-func (r *Replica) bind(p *program, x, times []float32, cond []Condition) {
-	r.bindWeights(p)
-	p.Observe(r.observe)
+func (r *Replica) bind(p *program, x, times []float32, cond []Condition) error {
+	if err := r.bindWeights(p); err != nil {
+		return err
+	}
 	s := r.model.Network.Shape()
 	hidden, pooled := s.Tokens*s.Joint, s.Pooled
 	for i, c := range cond {
@@ -124,28 +143,7 @@ func (r *Replica) bind(p *program, x, times []float32, cond []Condition) {
 		p.Bind("null_hidden", r.model.null.Hidden)
 		p.Bind("null_pooled", r.model.null.Pooled)
 	}
-}
-
-// bindWeights points the program at its parameters, if they may have changed.
-func (r *Replica) bindWeights(p *program) {
-	now := r.theta.stamp()
-	if p.weights == now {
-		return
-	}
-	p.weights = now
-	for _, w := range []*Weights{r.theta.Base, r.theta.Adapter} {
-		if w == nil {
-			continue
-		}
-		for _, param := range w.Parameters() {
-			if p.builder.layers[param.Name] {
-				data, packed := r.model.matrix(r.theta, param, p.gradient)
-				p.BindWeight(param.Name, data, packed)
-			} else {
-				p.Bind(param.Name, w.tensor(param.Name))
-			}
-		}
-	}
+	return nil
 }
 
 // build lays out the network for a batch and returns its velocity.
@@ -177,11 +175,9 @@ func (r *Replica) velocityProgram(batch int) (*program, error) {
 		return p, nil
 	}
 	p, v := r.build(batch)
-	var err error
-	if p.Program, err = graph.Compile(v); err != nil {
+	if err := r.compile(p, graph.Wanted{Outputs: []graph.Node{v}}); err != nil {
 		return nil, err
 	}
-	p.Share(&r.arena)
 	r.velocity[batch] = p
 	return p, nil
 }
@@ -203,16 +199,15 @@ func (r *Replica) gradientProgram(obj Objective, batch int) (*program, error) {
 	}
 	p.outputs, p.gradient = len(outputs), true
 	wanted := graph.Wanted{Outputs: append([]graph.Node{loss}, outputs...), Sums: grads, Recompute: r.model.Recompute}
-	if p.Program, err = wanted.Compile(); err != nil {
+	if err = r.compile(p, wanted); err != nil {
 		return nil, err
 	}
-	p.Share(&r.arena)
 	r.gradient[key] = p
 	return p, nil
 }
 
-// Observe makes programs tell f of every kernel call and the time that it took, as
-// [graph.Program.Observe] does.
+// Observe makes programs of the processor tell f of every kernel call and the time that it
+// took, as [graph.Program.Observe] does.
 func (r *Replica) Observe(f func(k graph.Kernel, in []graph.Buffer, took time.Duration)) {
 	r.observe = f
 }
@@ -220,7 +215,7 @@ func (r *Replica) Observe(f func(k graph.Kernel, in []graph.Buffer, took time.Du
 // Plan compiles the programs for velocities of a batch, without running them.
 func (r *Replica) Plan(batch int) error {
 	for n := 0; batch > 0; batch -= n {
-		n = slice(batch)
+		n = r.slice(batch)
 		if _, err := r.velocityProgram(n); err != nil {
 			return err
 		}

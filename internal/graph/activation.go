@@ -1,8 +1,6 @@
 package graph
 
 import (
-	"fmt"
-
 	"gorgonia.org/gorgonia"
 
 	"flowgrpo/internal/kernel"
@@ -27,7 +25,7 @@ type activation struct {
 	backward func(dst, x, dy []float32)
 }
 
-func (a *activation) Name() string                             { return a.name }
+func (a *activation) Op() Op                                   { return named(a.name) }
 func (a *activation) Out(in []Spec) Spec                       { return in[0] }
 func (a *activation) InPlace() []int                           { return []int{0} }
 func (a *activation) Run(out Buffer, in []Buffer, _ []float32) { a.forward(out.F32, in[0].F32) }
@@ -37,7 +35,7 @@ func (a *activation) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 
 type activationGrad activation
 
-func (a *activationGrad) Name() string       { return a.name + "-grad" }
+func (a *activationGrad) Op() Op             { return named(a.name + "-grad") }
 func (a *activationGrad) Out(in []Spec) Spec { return in[0] }
 func (a *activationGrad) InPlace() []int     { return []int{0, 1} }
 func (a *activationGrad) Run(out Buffer, in []Buffer, _ []float32) {
@@ -49,7 +47,7 @@ func AddScaled(a, b Node, scale float32) Node { return Apply(addScaled{scale}, a
 
 type addScaled struct{ scale float32 }
 
-func (s addScaled) Name() string       { return fmt.Sprintf("add-scaled(%v)", s.scale) }
+func (s addScaled) Op() Op             { return named("add-scaled", float64(s.scale)) }
 func (s addScaled) Out(in []Spec) Spec { return sum{}.Out(in) }
 func (s addScaled) InPlace() []int     { return []int{0} }
 
@@ -67,7 +65,7 @@ func Scale(x Node, factor float32) Node { return Apply(scaled{factor}, x) }
 
 type scaled struct{ factor float32 }
 
-func (s scaled) Name() string       { return fmt.Sprintf("scale(%v)", s.factor) }
+func (s scaled) Op() Op             { return named("scale", float64(s.factor)) }
 func (s scaled) Out(in []Spec) Spec { return in[0] }
 func (s scaled) InPlace() []int     { return []int{0} }
 func (s scaled) Run(out Buffer, in []Buffer, _ []float32) {

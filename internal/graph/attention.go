@@ -28,7 +28,7 @@ func Attention(heads int, qkv ...Node) []Node {
 // attention computes all streams, one after the other, as a flat tensor.
 type attention struct{ heads int }
 
-func (a attention) Name() string { return fmt.Sprintf("attention(%d)", a.heads) }
+func (a attention) Op() Op { return named("attention", float64(a.heads)) }
 
 func (a attention) Out(in []Spec) Spec {
 	if len(in) == 0 || len(in)%3 != 0 || in[0].Shape[2]%a.heads != 0 {
@@ -122,7 +122,7 @@ func (a attention) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 // one after the other, as a flat tensor.
 type attentionGrad struct{ attention }
 
-func (a attentionGrad) Name() string { return a.attention.Name() + "-grad" }
+func (a attentionGrad) Op() Op { return named("attention-grad", float64(a.heads)) }
 
 func (a attentionGrad) Out(in []Spec) Spec {
 	size := 0
@@ -172,7 +172,7 @@ type part struct {
 	shape tensor.Shape
 }
 
-func (p part) Name() string    { return fmt.Sprintf("part(%d)%v", p.from, p.shape) }
+func (p part) Op() Op          { return named("part", append(numbers(p.from), numbers(p.shape...)...)...) }
 func (p part) Out([]Spec) Spec { return Spec{Shape: p.shape} }
 func (p part) View([]Spec) int { return p.from }
 func (p part) Run(out Buffer, in []Buffer, _ []float32) {
@@ -189,7 +189,9 @@ type partGrad struct {
 	whole tensor.Shape
 }
 
-func (p partGrad) Name() string    { return fmt.Sprintf("%s-grad%v", p.of.Name(), p.whole) }
+func (p partGrad) Op() Op {
+	return named("part-grad", append(numbers(p.of.from), numbers(p.whole...)...)...)
+}
 func (p partGrad) Out([]Spec) Spec { return Spec{Shape: p.whole} }
 func (p partGrad) Run(out Buffer, in []Buffer, _ []float32) {
 	clear(out.F32)
@@ -202,7 +204,7 @@ type join struct {
 	whole Spec
 }
 
-func (j join) Name() string       { return fmt.Sprintf("join(%d)", len(j.parts)) }
+func (j join) Op() Op             { return named("join", numbers(j.parts[0].from, j.parts[1].from)...) }
 func (j join) Out(in []Spec) Spec { return j.whole }
 func (j join) Run(out Buffer, in []Buffer, _ []float32) {
 	for i, p := range j.parts {

@@ -30,7 +30,7 @@ type timeEmbedding struct {
 	scale float64
 }
 
-func (e timeEmbedding) Name() string       { return fmt.Sprintf("time-embedding(%d,%v)", e.dim, e.scale) }
+func (e timeEmbedding) Op() Op             { return named("time-embedding", float64(e.dim), e.scale) }
 func (e timeEmbedding) Out(in []Spec) Spec { return Spec{Shape: tensor.Shape{in[0].Shape[0], e.dim}} }
 
 func (e timeEmbedding) Run(out Buffer, in []Buffer, _ []float32) {
@@ -51,7 +51,7 @@ func AddRows(x, rows Node) Node { return Apply(addRows{}, x, rows) }
 
 type addRows struct{}
 
-func (addRows) Name() string   { return "add-rows" }
+func (addRows) Op() Op         { return named("add-rows") }
 func (addRows) InPlace() []int { return []int{0} }
 
 func (addRows) Out(in []Spec) Spec {
@@ -77,7 +77,7 @@ func (addRows) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 // sumSamples sums over the first axis.
 type sumSamples struct{ shape tensor.Shape }
 
-func (s sumSamples) Name() string    { return fmt.Sprintf("sum-samples%v", s.shape) }
+func (s sumSamples) Op() Op          { return named("sum-samples", numbers(s.shape...)...) }
 func (s sumSamples) Out([]Spec) Spec { return Spec{Shape: s.shape} }
 func (s sumSamples) Run(out Buffer, in []Buffer, _ []float32) {
 	clear(out.F32)
@@ -94,7 +94,7 @@ func Lookup(table, ids Node) Node { return Apply(lookup{}, table, ids) }
 
 type lookup struct{}
 
-func (lookup) Name() string   { return "lookup" }
+func (lookup) Op() Op         { return named("lookup") }
 func (lookup) Wrt(int) []bool { return []bool{true, false} }
 func (lookup) Out(in []Spec) Spec {
 	return Spec{Shape: tensor.Shape{in[1].Shape[0], in[1].Shape[1], in[0].Shape[1]}}
@@ -113,7 +113,7 @@ func (lookup) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 
 type lookupGrad struct{ vocabulary int }
 
-func (l lookupGrad) Name() string { return fmt.Sprintf("lookup-grad(%d)", l.vocabulary) }
+func (l lookupGrad) Op() Op { return named("lookup-grad", float64(l.vocabulary)) }
 func (l lookupGrad) Out(in []Spec) Spec {
 	return Spec{Shape: tensor.Shape{l.vocabulary, in[1].Shape[2]}}
 }
@@ -134,7 +134,7 @@ func MeanTokens(x Node) Node { return Apply(meanTokens{}, x) }
 
 type meanTokens struct{}
 
-func (meanTokens) Name() string { return "mean-tokens" }
+func (meanTokens) Op() Op { return named("mean-tokens") }
 func (meanTokens) Out(in []Spec) Spec {
 	return Spec{Shape: tensor.Shape{in[0].Shape[0], in[0].Shape[2]}}
 }
@@ -159,7 +159,7 @@ func (meanTokens) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 
 type meanTokensGrad struct{ tokens int }
 
-func (m meanTokensGrad) Name() string { return fmt.Sprintf("mean-tokens-grad(%d)", m.tokens) }
+func (m meanTokensGrad) Op() Op { return named("mean-tokens-grad", float64(m.tokens)) }
 func (m meanTokensGrad) Out(in []Spec) Spec {
 	return Spec{Shape: tensor.Shape{in[0].Shape[0], m.tokens, in[0].Shape[1]}}
 }
@@ -186,13 +186,11 @@ type crop struct {
 	rows, cols, top, left, h, w int
 }
 
-func (c crop) Name() string {
-	return fmt.Sprintf("crop(%d,%d,%d,%d,%d,%d)", c.rows, c.cols, c.top, c.left, c.h, c.w)
-}
+func (c crop) Op() Op { return named("crop", numbers(c.rows, c.cols, c.top, c.left, c.h, c.w)...) }
 
 func (c crop) Out(in []Spec) Spec {
 	if c.top < 0 || c.left < 0 || c.top+c.h > c.rows || c.left+c.w > c.cols {
-		panic("graph: " + c.Name() + " leaves the grid")
+		panic("graph: " + c.Op().String() + " leaves the grid")
 	}
 	return Spec{Shape: tensor.Shape{c.h * c.w, in[0].Shape.TotalSize() / (c.rows * c.cols)}}
 }

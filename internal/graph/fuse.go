@@ -1,8 +1,6 @@
 package graph
 
 import (
-	"fmt"
-
 	"flowgrpo/internal/kernel"
 )
 
@@ -62,7 +60,7 @@ func fuse(order, wanted []*value) []*value {
 		}
 		gone[product] = true
 		others := append(v.in[:then.operand():then.operand()], v.in[then.operand()+1:]...)
-		v.kernel = fused{layer, len(product.in), then, new(kernel.Epilogue)}
+		v.kernel = fused{product.kernel, layer, len(product.in), then, new(kernel.Epilogue)}
 		v.in = append(product.in[:len(product.in):len(product.in)], others...)
 	}
 	var left []*value
@@ -88,13 +86,16 @@ func layerOf(v *value) (linear, bool) {
 // fused is a linear layer followed by an epilogue. Its inputs are those of the layer, then
 // the epilogue's others.
 type fused struct {
-	layer  linear
-	inputs int // of the layer
+	of     Kernel // the layer
+	layer  linear // its forward pass
+	inputs int    // of the layer
 	then   epilogue
 	call   *kernel.Epilogue // of the call that is running
 }
 
-func (f fused) Name() string       { return fmt.Sprintf("%s+%s", f.layer.Name(), f.then.Name()) }
+func (f fused) Op() Op {
+	return Op{Name: "fused", Params: numbers(f.inputs), Parts: []Op{f.of.Op(), f.then.Op()}}
+}
 func (f fused) Out(in []Spec) Spec { return f.layer.Out(in) }
 
 func (f fused) Run(out Buffer, in []Buffer, _ []float32) {

@@ -26,7 +26,15 @@ func rowsCols(s tensor.Shape) (rows, cols int) {
 
 type linear struct{ bias bool }
 
-func (l linear) Name() string { return fmt.Sprintf("linear(bias=%t)", l.bias) }
+func (l linear) Op() Op { return named("linear", l.biases()) }
+
+// biases is the number of biases, 0 or 1.
+func (l linear) biases() float64 {
+	if l.bias {
+		return 1
+	}
+	return 0
+}
 
 func (l linear) Out(in []Spec) Spec {
 	_, k := rowsCols(in[0].Shape)
@@ -83,7 +91,7 @@ type lowRank struct {
 	scale float32
 }
 
-func (l lowRank) Name() string { return fmt.Sprintf("low-rank(bias=%t,%v)", l.bias, l.scale) }
+func (l lowRank) Op() Op { return named("low-rank", l.biases(), float64(l.scale)) }
 
 func (l lowRank) Out(in []Spec) Spec {
 	out := l.linear.Out(in)
@@ -105,7 +113,7 @@ func (l lowRank) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 	x, down, up := in[0], in[len(in)-2], in[len(in)-1]
 	hidden, dhidden := Linear(x, down, nil), Apply(linearGradX{}, dout, up)
 	grads := make(gorgonia.Nodes, len(in))
-	grads[0] = Apply(linearGradX{}, dout, in[1])
+	grads[0] = Apply(lowRankGradX{scale: l.scale}, dout, in[1], dhidden, down)
 	grads[len(in)-2] = Scale(Apply(linearGradW{}, dhidden, x), l.scale)
 	grads[len(in)-1] = Scale(Apply(linearGradW{}, dout, hidden), l.scale)
 	return grads
@@ -114,7 +122,7 @@ func (l lowRank) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 // linearGradX is dy·w.
 type linearGradX struct{}
 
-func (linearGradX) Name() string { return "linear-grad-x" }
+func (linearGradX) Op() Op { return named("linear-grad-x") }
 
 func (linearGradX) Out(in []Spec) Spec {
 	out := in[0].Shape.Clone()
@@ -132,10 +140,19 @@ func (linearGradX) Run(out Buffer, in []Buffer, _ []float32) {
 	kernel.Gemm(false, false, m, k, n, in[0].F32, n, in[1].F32, k, out.F32, k, false)
 }
 
+// lowRankGradX is dy·merged, and the same as dy·w + scale·dhidden·down, given
+// (dy, merged, dhidden, down): backends that keep w and the adapter apart need the latter.
+type lowRankGradX struct {
+	linearGradX
+	scale float32
+}
+
+func (l lowRankGradX) Op() Op { return named("low-rank-grad-x", float64(l.scale)) }
+
 // linearGradW is dyᵀ·x, summed over all rows.
 type linearGradW struct{}
 
-func (linearGradW) Name() string { return "linear-grad-w" }
+func (linearGradW) Op() Op { return named("linear-grad-w") }
 
 func (linearGradW) Out(in []Spec) Spec {
 	_, n := rowsCols(in[0].Shape)
@@ -155,7 +172,7 @@ func gradW(out Buffer, in []Buffer, add bool) {
 // columnSum sums over all axes but the last.
 type columnSum struct{}
 
-func (columnSum) Name() string { return "column-sum" }
+func (columnSum) Op() Op { return named("column-sum") }
 
 func (columnSum) Out(in []Spec) Spec {
 	_, n := rowsCols(in[0].Shape)

@@ -13,7 +13,7 @@ func MeanSquaredError(x, target Node) Node { return Apply(squaredError{}, x, tar
 
 type squaredError struct{}
 
-func (squaredError) Name() string   { return "mean-squared-error" }
+func (squaredError) Op() Op         { return named("mean-squared-error") }
 func (squaredError) Wrt(int) []bool { return []bool{true, false} }
 
 func (squaredError) Out(in []Spec) Spec {
@@ -36,7 +36,7 @@ func (squaredError) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 
 type squaredErrorGrad struct{}
 
-func (squaredErrorGrad) Name() string       { return "mean-squared-error-grad" }
+func (squaredErrorGrad) Op() Op             { return named("mean-squared-error-grad") }
 func (squaredErrorGrad) Out(in []Spec) Spec { return in[0] }
 
 func (squaredErrorGrad) Run(out Buffer, in []Buffer, _ []float32) {
@@ -52,7 +52,7 @@ func Dot(x, weight Node) Node { return Apply(dot{}, x, weight) }
 
 type dot struct{}
 
-func (dot) Name() string   { return "dot" }
+func (dot) Op() Op         { return named("dot") }
 func (dot) Wrt(int) []bool { return []bool{true, false} }
 
 func (dot) Out(in []Spec) Spec {
@@ -79,7 +79,7 @@ func (dot) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 
 type dotGrad struct{}
 
-func (dotGrad) Name() string       { return "dot-grad" }
+func (dotGrad) Op() Op             { return named("dot-grad") }
 func (dotGrad) Out(in []Spec) Spec { return in[0] }
 
 func (dotGrad) Run(out Buffer, in []Buffer, _ []float32) {

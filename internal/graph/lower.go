@@ -16,6 +16,18 @@ type value struct {
 	data   *Buffer // of a constant
 	kernel Kernel  // nil for inputs and constants
 	in     []*value
+	half   bool // stored as bfloat16 though the spec says float32
+}
+
+// kind returns how v is stored.
+func (v *value) kind() Kind {
+	switch {
+	case v.spec.F64:
+		return Float64
+	case v.half:
+		return BFloat16
+	}
+	return Float32
 }
 
 // view returns the operand whose memory v is, and from which element on; nil if v has
@@ -116,7 +128,7 @@ func nodesOf(n Node) gorgonia.Nodes {
 // Gorgonia's differentiation inserts by itself (sums of gradients) the one that
 // does the same.
 func kernelOf(n Node) (Kernel, error) {
-	if o, ok := n.Op().(*op); ok {
+	if o, ok := n.Op().(*applied); ok {
 		return o.kernel, nil
 	}
 	if b, ok := n.Op().(gorgonia.BinaryOp); ok && b.IsBinary() && len(b.String()) > 0 && b.String()[0] == '+' {

@@ -21,8 +21,10 @@ type layerNorm struct {
 	eps          float32
 }
 
-func (l layerNorm) Name() string {
-	return fmt.Sprintf("layer-norm(%d,%d,%v)", l.shift, l.scale, l.eps)
+func (l layerNorm) Op() Op { return l.named("layer-norm") }
+
+func (l layerNorm) named(name string) Op {
+	return named(name, float64(l.shift), float64(l.scale), float64(l.eps))
 }
 
 func (l layerNorm) InPlace() []int { return []int{0} }
@@ -67,7 +69,7 @@ func (l layerNorm) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 
 type layerNormGradX layerNorm
 
-func (l layerNormGradX) Name() string       { return layerNorm(l).Name() + "-grad-x" }
+func (l layerNormGradX) Op() Op             { return layerNorm(l).named("layer-norm-grad-x") }
 func (l layerNormGradX) Out(in []Spec) Spec { return in[0] }
 func (l layerNormGradX) InPlace() []int     { return []int{2} }
 
@@ -81,7 +83,7 @@ func (l layerNormGradX) Run(out Buffer, in []Buffer, _ []float32) {
 
 type layerNormGradMod layerNorm
 
-func (l layerNormGradMod) Name() string       { return layerNorm(l).Name() + "-grad-mod" }
+func (l layerNormGradMod) Op() Op             { return layerNorm(l).named("layer-norm-grad-mod") }
 func (l layerNormGradMod) Out(in []Spec) Spec { return in[1] }
 
 func (l layerNormGradMod) Run(out Buffer, in []Buffer, _ []float32) {
@@ -100,7 +102,7 @@ func RMSNorm(x, w Node, eps float32) Node { return Apply(rmsNorm{eps}, x, w) }
 
 type rmsNorm struct{ eps float32 }
 
-func (r rmsNorm) Name() string   { return fmt.Sprintf("rms-norm(%v)", r.eps) }
+func (r rmsNorm) Op() Op         { return named("rms-norm", float64(r.eps)) }
 func (r rmsNorm) InPlace() []int { return []int{0} }
 
 func (r rmsNorm) Out(in []Spec) Spec {
@@ -122,7 +124,7 @@ func (r rmsNorm) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 
 type rmsNormGradX rmsNorm
 
-func (r rmsNormGradX) Name() string       { return rmsNorm(r).Name() + "-grad-x" }
+func (r rmsNormGradX) Op() Op             { return named("rms-norm-grad-x", float64(r.eps)) }
 func (r rmsNormGradX) Out(in []Spec) Spec { return in[0] }
 func (r rmsNormGradX) InPlace() []int     { return []int{2} }
 func (r rmsNormGradX) Run(out Buffer, in []Buffer, _ []float32) {
@@ -132,7 +134,7 @@ func (r rmsNormGradX) Run(out Buffer, in []Buffer, _ []float32) {
 
 type rmsNormGradW rmsNorm
 
-func (r rmsNormGradW) Name() string       { return rmsNorm(r).Name() + "-grad-w" }
+func (r rmsNormGradW) Op() Op             { return named("rms-norm-grad-w", float64(r.eps)) }
 func (r rmsNormGradW) Out(in []Spec) Spec { return in[1] }
 func (r rmsNormGradW) Run(out Buffer, in []Buffer, _ []float32) {
 	clear(out.F32)

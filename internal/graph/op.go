@@ -41,9 +41,9 @@ type Spec struct {
 
 // A Kernel is one operation on flat buffers.
 type Kernel interface {
-	// Name returns the name and every parameter that changes the result: two
-	// kernels of one name applied to the same nodes are the same node.
-	Name() string
+	// Op says what the kernel computes: two kernels of one Op applied to the same nodes are
+	// the same node.
+	Op() Op
 	// Out returns the type of the result. It panics if the inputs do not fit:
 	// a network that is wired wrongly is a bug of the program.
 	Out(in []Spec) Spec
@@ -91,9 +91,9 @@ func Apply(k Kernel, inputs ...Node) Node {
 	for i, n := range inputs {
 		specs[i] = specOf(n)
 	}
-	n, err := gorgonia.ApplyOp(&op{kernel: k, in: specs, out: k.Out(specs)}, inputs...)
+	n, err := gorgonia.ApplyOp(&applied{kernel: k, in: specs, out: k.Out(specs)}, inputs...)
 	if err != nil {
-		panic(fmt.Sprintf("graph: %s: %v", k.Name(), err))
+		panic(fmt.Sprintf("graph: %v: %v", k.Op(), err))
 	}
 	return n
 }
@@ -114,19 +114,19 @@ func (s Spec) hmType() hm.Type {
 	return gorgonia.TensorType{Dims: s.Shape.Dims(), Of: s.dtype()}
 }
 
-// op makes a Kernel a gorgonia.Op. It is built for the very inputs it is applied
+// applied makes a Kernel a gorgonia.Op. It is built for the very inputs it is applied
 // to, so its type is concrete.
-type op struct {
+type applied struct {
 	kernel Kernel
 	in     []Spec
 	out    Spec
 }
 
-var _ gorgonia.SDOp = (*op)(nil)
+var _ gorgonia.SDOp = (*applied)(nil)
 
-func (o *op) Arity() int { return len(o.in) }
+func (o *applied) Arity() int { return len(o.in) }
 
-func (o *op) Type() hm.Type {
+func (o *applied) Type() hm.Type {
 	types := make([]hm.Type, 0, len(o.in)+1)
 	for _, s := range o.in {
 		types = append(types, s.hmType())
@@ -134,22 +134,22 @@ func (o *op) Type() hm.Type {
 	return hm.NewFnType(append(types, o.out.hmType())...)
 }
 
-func (o *op) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) { return o.out.Shape, nil }
-func (o *op) ReturnsPtr() bool                                      { return false }
-func (o *op) CallsExtern() bool                                     { return false }
-func (o *op) OverwritesInput() int                                  { return -1 }
-func (o *op) String() string                                        { return o.kernel.Name() }
+func (o *applied) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) { return o.out.Shape, nil }
+func (o *applied) ReturnsPtr() bool                                      { return false }
+func (o *applied) CallsExtern() bool                                     { return false }
+func (o *applied) OverwritesInput() int                                  { return -1 }
+func (o *applied) String() string                                        { return o.kernel.Op().String() }
 
-func (o *op) WriteHash(h hash.Hash) { fmt.Fprintf(h, "%s%v", o.kernel.Name(), o.in) }
+func (o *applied) WriteHash(h hash.Hash) { fmt.Fprintf(h, "%v%v", o.kernel.Op(), o.in) }
 
-func (o *op) Hashcode() uint32 {
+func (o *applied) Hashcode() uint32 {
 	h := fnv.New32a()
 	o.WriteHash(h)
 	return h.Sum32()
 }
 
 // Do runs the kernel on freshly allocated memory: the slow path of TapeMachine.
-func (o *op) Do(vals ...gorgonia.Value) (gorgonia.Value, error) {
+func (o *applied) Do(vals ...gorgonia.Value) (gorgonia.Value, error) {
 	in := make([]Buffer, len(vals))
 	for i, v := range vals {
 		in[i] = bufferOf(v)
@@ -160,7 +160,7 @@ func (o *op) Do(vals ...gorgonia.Value) (gorgonia.Value, error) {
 	return valueOf(out), nil
 }
 
-func (o *op) DiffWRT(inputs int) []bool {
+func (o *applied) DiffWRT(inputs int) []bool {
 	diffs := make([]bool, inputs)
 	d, ok := o.kernel.(Differentiable)
 	if !ok {
@@ -175,7 +175,7 @@ func (o *op) DiffWRT(inputs int) []bool {
 	return diffs
 }
 
-func (o *op) SymDiff(in gorgonia.Nodes, out, grad Node) (gorgonia.Nodes, error) {
+func (o *applied) SymDiff(in gorgonia.Nodes, out, grad Node) (gorgonia.Nodes, error) {
 	return o.kernel.(Differentiable).Grad(in, out, grad), nil
 }
 

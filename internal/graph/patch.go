@@ -22,7 +22,7 @@ func Unpatchify(x Node, c, h, w, p int) Node {
 
 type patchify struct{ c, h, w, p int }
 
-func (k patchify) Name() string { return fmt.Sprintf("patchify(%d,%d,%d,%d)", k.c, k.h, k.w, k.p) }
+func (k patchify) Op() Op { return named("patchify", numbers(k.c, k.h, k.w, k.p)...) }
 
 func (k patchify) Out(in []Spec) Spec {
 	if k.h%k.p != 0 || k.w%k.p != 0 {
@@ -58,7 +58,7 @@ func (k patchify) Grad(_ gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 
 type patchifyGrad struct{ patchify }
 
-func (k patchifyGrad) Name() string { return k.patchify.Name() + "-grad" }
+func (k patchifyGrad) Op() Op { return named("patchify-grad", numbers(k.c, k.h, k.w, k.p)...) }
 func (k patchifyGrad) Out(in []Spec) Spec {
 	return Spec{Shape: tensor.Shape{in[0].Shape[0], k.c, k.h, k.w}}
 }
@@ -75,12 +75,12 @@ func (k patchifyGrad) Grad(_ gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 
 type unpatchify struct{ c, h, w, p int }
 
-func (k unpatchify) Name() string { return fmt.Sprintf("unpatchify(%d,%d,%d,%d)", k.c, k.h, k.w, k.p) }
+func (k unpatchify) Op() Op { return named("unpatchify", numbers(k.c, k.h, k.w, k.p)...) }
 
 func (k unpatchify) Out(in []Spec) Spec {
 	s := in[0].Shape
 	if s[1] != k.h/k.p*(k.w/k.p) || s[2] != k.c*k.p*k.p {
-		panic(fmt.Sprintf("graph: %s of shape %v", k.Name(), s))
+		panic(fmt.Sprintf("graph: %s of shape %v", k.Op(), s))
 	}
 	return Spec{Shape: tensor.Shape{s[0], k.c, k.h, k.w}}
 }
@@ -117,7 +117,7 @@ func (k unpatchify) Grad(_ gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 
 type unpatchifyGrad unpatchify
 
-func (k unpatchifyGrad) Name() string { return unpatchify(k).Name() + "-grad" }
+func (k unpatchifyGrad) Op() Op { return named("unpatchify-grad", numbers(k.c, k.h, k.w, k.p)...) }
 func (k unpatchifyGrad) Out(in []Spec) Spec {
 	return Spec{Shape: tensor.Shape{in[0].Shape[0], k.h / k.p * (k.w / k.p), k.c * k.p * k.p}}
 }

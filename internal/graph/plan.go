@@ -8,10 +8,10 @@ import (
 // A storage is a piece of an arena, and the steps between which it holds something that
 // is needed.
 type storage struct {
-	f64         bool
+	kind        Kind
 	size        int // elements
 	first, last int // step that writes it, last step that reads it
-	offset      int // in its arena
+	offset      int // in the arena of its kind
 }
 
 // A spot is where a value lives: in a storage, or outside of the arenas.
@@ -74,7 +74,7 @@ func (p *planner) finish(v *value) {
 }
 
 func (p *planner) storage(v *value) *storage {
-	s := &storage{f64: v.spec.F64, size: max(1, v.spec.Shape.TotalSize()), first: p.steps}
+	s := &storage{kind: v.kind(), size: max(1, v.spec.Shape.TotalSize()), first: p.steps}
 	p.storages = append(p.storages, s)
 	return s
 }
@@ -109,7 +109,7 @@ func (p *planner) overwritten(v *value) *spot {
 	allowed := k.InPlace()
 	for _, i := range allowed {
 		at := p.places[v.in[i]]
-		if at.storage == nil || at.f64 || at.last == forever || v.in[i].spec.Shape.TotalSize() != v.spec.Shape.TotalSize() {
+		if at.storage == nil || at.kind == Float64 || at.kind != v.kind() || at.last == forever || v.in[i].spec.Shape.TotalSize() != v.spec.Shape.TotalSize() {
 			continue
 		}
 		reads, safe := 0, true
@@ -130,9 +130,9 @@ func (p *planner) overwritten(v *value) *spot {
 const aligned = 16
 
 // layout gives every storage an offset such that those that are alive at the same time
-// do not overlap, and returns the sizes of the two arenas: the largest first, each at the
-// lowest offset that is free for its whole life.
-func (p *planner) layout() (size32, size64 int) {
+// do not overlap, and returns the sizes of the arenas by kind: the largest first, each at
+// the lowest offset that is free for its whole life.
+func (p *planner) layout() (sizes [kinds]int) {
 	order := slices.Clone(p.storages)
 	slices.SortStableFunc(order, func(a, b *storage) int { return cmp.Compare(b.size, a.size) })
 	var placed []*storage // by offset
@@ -140,7 +140,7 @@ func (p *planner) layout() (size32, size64 int) {
 		s.offset = 0
 		for _, o := range placed {
 			together := !p.reuse || s.first <= o.last && o.first <= s.last
-			if o.f64 != s.f64 || !together {
+			if o.kind != s.kind || !together {
 				continue
 			}
 			if s.offset+s.size <= o.offset {
@@ -150,13 +150,9 @@ func (p *planner) layout() (size32, size64 int) {
 		}
 		at, _ := slices.BinarySearchFunc(placed, s.offset, func(o *storage, offset int) int { return cmp.Compare(o.offset, offset) })
 		placed = slices.Insert(placed, at, s)
-		if end := s.offset + s.size; s.f64 {
-			size64 = max(size64, end)
-		} else {
-			size32 = max(size32, end)
-		}
+		sizes[s.kind] = max(sizes[s.kind], s.offset+s.size)
 	}
-	return size32, size64
+	return sizes
 }
 
 // attach gives the buffers their memory.
@@ -167,7 +163,7 @@ func (p *planner) attach(arena32 []float32, arena64 []float64) {
 		}
 		from := at.offset + at.from
 		to := from + max(1, v.spec.Shape.TotalSize())
-		if at.f64 {
+		if at.kind == Float64 {
 			at.buffer.F64 = arena64[from:to:to]
 		} else {
 			at.buffer.F32 = arena32[from:to:to]

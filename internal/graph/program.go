@@ -18,11 +18,11 @@ type Program struct {
 
 	observe func(k Kernel, in []Buffer, took time.Duration) // may be nil
 
-	plan           *planner
-	size32, size64 int // of the buffers, elements
-	scratch        int // elements
-	arena          *Arena
-	version        int // of the arena that the buffers are in
+	plan    *planner
+	sizes   [kinds]int // of the buffers, elements
+	scratch int        // elements
+	arena   *Arena
+	version int // of the arena that the buffers are in
 }
 
 // A step is one kernel call on fixed buffers. ins is filled at the start of each
@@ -47,7 +47,10 @@ type Wanted struct {
 	// Recompute makes the backward pass of the first output, the loss, compute again what
 	// lies between checkpoints: less memory, more time, the same bits.
 	Recompute bool
-	plain     bool // every value keeps memory of its own, no kernels are fused; for tests
+	// Half holds activations, and the matrices of products, in bfloat16. Only backends of
+	// their own run such programs.
+	Half  bool
+	plain bool // every value keeps memory of its own, no kernels are fused; for tests
 }
 
 // Compile is [Compile] for w.
@@ -66,10 +69,14 @@ func (w Wanted) Compile() (*Program, error) {
 	if !w.plain {
 		order = fuse(order, values)
 	}
+	if w.Half {
+		order, values = narrow(order, values)
+		outputs, sums = values[:len(w.Outputs)], values[len(w.Outputs):]
+	}
 	p := &Program{inputs: map[string]*Buffer{}, plan: newPlanner(order)}
 	p.plan.reuse = !w.plain
 	p.build(order, outputs, sums)
-	p.size32, p.size64 = p.plan.layout()
+	p.sizes = p.plan.layout()
 	return p, nil
 }
 
@@ -209,6 +216,9 @@ func (p *Program) Run() { p.RunSums(true) }
 
 // RunSums is Run where, without add, sums are stored and what was there does not matter.
 func (p *Program) RunSums(add bool) {
+	if p.sizes[BFloat16] > 0 {
+		panic("graph: a program of bfloat16 cannot run on the processor")
+	}
 	p.attach()
 	for i := range p.steps {
 		s := &p.steps[i]
@@ -230,7 +240,7 @@ func (p *Program) attach() {
 	if p.arena == nil {
 		p.arena = &Arena{}
 	}
-	p.arena.grow(p.size32, p.size64, p.scratch)
+	p.arena.grow(p.sizes[Float32], p.sizes[Float64], p.scratch)
 	if p.version != p.arena.version {
 		p.plan.attach(p.arena.f32, p.arena.f64)
 		p.version = p.arena.version
@@ -258,7 +268,7 @@ func (p *Program) Output(i int) Buffer { return *p.outputs[i] }
 // Bytes returns the memory that Run needs: the arenas of its buffers and the scratch of
 // its kernels, but neither inputs nor sums. It is known before the first Run. Programs that
 // share an arena need only as much as the largest.
-func (p *Program) Bytes() int { return 4*(p.size32+p.scratch) + 8*p.size64 }
+func (p *Program) Bytes() int { return 4*(p.sizes[Float32]+p.scratch) + 8*p.sizes[Float64] }
 
 // Steps returns the number of kernel calls of a Run.
 func (p *Program) Steps() int { return len(p.steps) }

@@ -9,7 +9,7 @@ func Checkpoint(x Node) Node { return Apply(checkpoint{}, x) }
 
 type checkpoint struct{}
 
-func (checkpoint) Name() string       { return "checkpoint" }
+func (checkpoint) Op() Op             { return named("checkpoint") }
 func (checkpoint) Out(in []Spec) Spec { return in[0] }
 func (checkpoint) View([]Spec) int    { return 0 }
 func (checkpoint) Run(out Buffer, in []Buffer, _ []float32) {

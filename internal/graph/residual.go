@@ -1,8 +1,6 @@
 package graph
 
 import (
-	"fmt"
-
 	"gorgonia.org/gorgonia"
 
 	"flowgrpo/internal/kernel"
@@ -14,7 +12,7 @@ func GatedResidual(x, mod, h Node, gate int) Node { return Apply(gated{gate}, x,
 
 type gated struct{ gate int }
 
-func (g gated) Name() string   { return fmt.Sprintf("gated-residual(%d)", g.gate) }
+func (g gated) Op() Op         { return named("gated-residual", float64(g.gate)) }
 func (g gated) InPlace() []int { return []int{0, 2} }
 
 func (g gated) Out(in []Spec) Spec {
@@ -37,7 +35,7 @@ func (g gated) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 // gatedGradH is gate∘dy.
 type gatedGradH gated
 
-func (g gatedGradH) Name() string       { return gated(g).Name() + "-grad-h" }
+func (g gatedGradH) Op() Op             { return named("gated-residual-grad-h", float64(g.gate)) }
 func (g gatedGradH) Out(in []Spec) Spec { return in[1] }
 func (g gatedGradH) InPlace() []int     { return []int{1} }
 func (g gatedGradH) Run(out Buffer, in []Buffer, _ []float32) {
@@ -50,7 +48,7 @@ func (g gatedGradH) Run(out Buffer, in []Buffer, _ []float32) {
 
 type gatedGradMod gated
 
-func (g gatedGradMod) Name() string       { return gated(g).Name() + "-grad-mod" }
+func (g gatedGradMod) Op() Op             { return named("gated-residual-grad-mod", float64(g.gate)) }
 func (g gatedGradMod) Out(in []Spec) Spec { return in[1] }
 func (g gatedGradMod) Run(out Buffer, in []Buffer, _ []float32) {
 	h, mod, dy := in[0], in[1], in[2]

@@ -12,12 +12,12 @@ import (
 // block is rows [t0, t1) and columns [d0, d1) of each sample of a [B, T, D] tensor.
 type block struct{ t0, t1, d0, d1 int }
 
-func (k block) Name() string { return fmt.Sprintf("block(%d:%d,%d:%d)", k.t0, k.t1, k.d0, k.d1) }
+func (k block) Op() Op { return named("block", numbers(k.t0, k.t1, k.d0, k.d1)...) }
 
 func (k block) Out(in []Spec) Spec {
 	s := in[0].Shape
 	if len(s) != 3 || k.t0 < 0 || k.t0 >= k.t1 || k.t1 > s[1] || k.d0 < 0 || k.d0 >= k.d1 || k.d1 > s[2] {
-		panic(fmt.Sprintf("graph: %s of shape %v", k.Name(), s))
+		panic(fmt.Sprintf("graph: %s of shape %v", k.Op(), s))
 	}
 	return Spec{Shape: tensor.Shape{s[0], k.t1 - k.t0, k.d1 - k.d0}}
 }
@@ -42,8 +42,8 @@ type place struct {
 	tokens, width int
 }
 
-func (p place) Name() string {
-	return fmt.Sprintf("place(%s,%d,%d)", p.block.Name(), p.tokens, p.width)
+func (p place) Op() Op {
+	return named("place", numbers(p.t0, p.t1, p.d0, p.d1, p.tokens, p.width)...)
 }
 
 func (p place) Out(in []Spec) Spec {
@@ -70,7 +70,7 @@ func Reshape(x Node, shape ...int) Node { return Apply(reshape{shape}, x) }
 
 type reshape struct{ shape tensor.Shape }
 
-func (r reshape) Name() string    { return fmt.Sprintf("reshape%v", r.shape) }
+func (r reshape) Op() Op          { return named("reshape", numbers(r.shape...)...) }
 func (r reshape) View([]Spec) int { return 0 }
 
 func (r reshape) Out(in []Spec) Spec {
@@ -99,7 +99,7 @@ func Stack(a, b Node) Node { return Apply(stack{}, a, b) }
 
 type stack struct{}
 
-func (stack) Name() string { return "stack" }
+func (stack) Op() Op { return named("stack") }
 
 func (stack) Out(in []Spec) Spec {
 	s := in[0].Shape.Clone()
@@ -121,12 +121,12 @@ func Rows(x Node, from, to int) Node { return Apply(rows{from, to}, x) }
 
 type rows struct{ from, to int }
 
-func (r rows) Name() string { return fmt.Sprintf("rows(%d:%d)", r.from, r.to) }
+func (r rows) Op() Op { return named("rows", numbers(r.from, r.to)...) }
 
 func (r rows) Out(in []Spec) Spec {
 	s := in[0].Shape.Clone()
 	if r.from < 0 || r.from >= r.to || r.to > s[0] {
-		panic(fmt.Sprintf("graph: %s of shape %v", r.Name(), s))
+		panic(fmt.Sprintf("graph: %s of shape %v", r.Op(), s))
 	}
 	s[0] = r.to - r.from
 	return Spec{Shape: s}
@@ -148,7 +148,7 @@ type rowsGrad struct {
 	total int
 }
 
-func (r rowsGrad) Name() string { return fmt.Sprintf("%s-grad(%d)", r.of.Name(), r.total) }
+func (r rowsGrad) Op() Op { return named("rows-grad", numbers(r.of.from, r.of.to, r.total)...) }
 
 func (r rowsGrad) Out(in []Spec) Spec {
 	s := in[0].Shape.Clone()
@@ -170,7 +170,7 @@ func Repeat(x Node, n int) Node { return Apply(repeat{n}, x) }
 
 type repeat struct{ n int }
 
-func (r repeat) Name() string { return fmt.Sprintf("repeat(%d)", r.n) }
+func (r repeat) Op() Op { return named("repeat", float64(r.n)) }
 
 func (r repeat) Out(in []Spec) Spec {
 	s := in[0].Shape.Clone()

@@ -15,7 +15,7 @@ func Add(a, b Node) Node { return Apply(sum{}, a, b) }
 // sum is the elementwise sum of two tensors of one shape.
 type sum struct{}
 
-func (sum) Name() string   { return "add" }
+func (sum) Op() Op         { return named("add") }
 func (sum) InPlace() []int { return []int{0, 1} }
 
 func (sum) Out(in []Spec) Spec {

@@ -130,7 +130,7 @@ func (tr *Trainer) draw(lo, hi int) policy.Batch {
 		}
 		b.Cond = append(b.Cond, text.TokenCondition(caption))
 	}
-	b.Bind = func(p *graph.Program) { p.Bind("target", target) }
+	b.Bind = func(p graph.Binder) { p.Bind("target", target) }
 	return b
 }
 

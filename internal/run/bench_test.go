@@ -80,7 +80,7 @@ func BenchmarkGradient(b *testing.B) {
 	const micro, n = 16, 4
 	s := benchSession(b, "train.mode=full")
 	in := benchBatch(s, micro)
-	in.Bind = func(p *graph.Program) { p.Bind("target", in.X) }
+	in.Bind = func(p graph.Binder) { p.Bind("target", in.X) }
 	theta := s.Model.Theta()
 	team, grad := s.Model.NewTeam(theta, s.workers), make([]float32, theta.Size())
 	timed(b, micro*n, func() (float64, error) {

@@ -26,7 +26,7 @@ func BenchmarkProfile(b *testing.B) {
 	const batch = 16
 	s := benchSession(b)
 	in := benchBatch(s, batch)
-	in.Bind = func(p *graph.Program) { p.Bind("target", in.X) }
+	in.Bind = func(p graph.Binder) { p.Bind("target", in.X) }
 	theta := s.Model.Theta()
 	for name, run := range map[string]func(r *policy.Replica) error{
 		"velocity": func(r *policy.Replica) error { return r.VelocityAt(make([]float32, len(in.X)), in.X, in.T, in.Cond) },
@@ -40,7 +40,7 @@ func BenchmarkProfile(b *testing.B) {
 			if err := run(r); err != nil {
 				b.Fatal(err)
 			}
-			r.Observe(func(k graph.Kernel, in []graph.Buffer, took time.Duration) { note(parts, k.Name(), in, took) })
+			r.Observe(func(k graph.Kernel, in []graph.Buffer, took time.Duration) { note(parts, k.Op().Name, in, took) })
 			for b.Loop() {
 				if err := run(r); err != nil {
 					b.Fatal(err)

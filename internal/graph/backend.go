@@ -1,0 +1,41 @@
+package graph
+
+// A Backend compiles programs for a device with memory of its own, such as a GPU. It is
+// for one goroutine.
+type Backend interface {
+	// Compile returns the program that computes w, or an error if it does not fit the device.
+	Compile(w Wanted) (Executable, error)
+	// Slice returns the most samples that a program of velocities should compute at a time.
+	Slice() int
+}
+
+// A Binder binds the inputs of a program: see [Program.Bind] and [Program.Bind64].
+type Binder interface {
+	Bind(name string, data []float32)
+	Bind64(name string, data []float64)
+}
+
+// A Weight is a parameter of which a device keeps a copy for as long as its Version is the
+// same. Owner and Name together tell weights apart.
+type Weight struct {
+	Name    string
+	Owner   any
+	Version uint64
+	Data    []float32
+}
+
+// An Executable is a program on a device.
+type Executable interface {
+	Binder
+	// BindWeight binds the input w.Name.
+	BindWeight(w Weight) error
+	// BindSum makes Run add the i-th sum to data, in the processor's memory.
+	BindSum(i int, data []float32)
+	// Run computes the outputs from the bound inputs and adds the sums; without add it
+	// stores them.
+	Run(add bool) error
+	// Output returns the i-th output in the processor's memory; the next Run overwrites it.
+	Output(i int) Buffer
+	// Bytes returns the memory of the device that Run needs beside weights.
+	Bytes() int
+}
