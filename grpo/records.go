@@ -116,7 +116,7 @@ func (tr *Trainer) gradient(ctx context.Context, records, anchors []record, tran
 	err = tr.team.Gradient(ctx, tr.grad, len(chunks), func(r *policy.Replica, sum *policy.Sum, i int) error {
 		b := tr.batch(chunks[i], transitions, weights, total)
 		if refers {
-			if err := tr.refer(b); err != nil {
+			if err := tr.refer(r, b); err != nil {
 				return err
 			}
 		}
@@ -130,11 +130,16 @@ func (tr *Trainer) gradient(ctx context.Context, records, anchors []record, tran
 	return terms[:len(records)], terms[len(records):], err
 }
 
-// refer fills in the reference velocities of b.
-func (tr *Trainer) refer(b *batch) error {
-	r := <-tr.references
-	defer func() { tr.references <- r }()
-	return r.VelocityAt(b.reference, b.X, b.T, b.Cond)
+// refer fills in the reference velocities of b, on the device of r.
+func (tr *Trainer) refer(r *policy.Replica, b *batch) error {
+	tr.mu.Lock()
+	reference, ok := tr.references[r]
+	if !ok {
+		reference = r.Beside(tr.Reference)
+		tr.references[r] = reference
+	}
+	tr.mu.Unlock()
+	return reference.VelocityAt(b.reference, b.X, b.T, b.Cond)
 }
 
 // describe fills terms with what the program put out for records.

@@ -1,6 +1,7 @@
 package grpo
 
 import (
+	"flowgrpo/internal/graph"
 	"flowgrpo/internal/optim"
 	"flowgrpo/policy"
 	"flowgrpo/reward"
@@ -50,5 +51,7 @@ type Settings struct {
 	Keep       int   // samples of a group that updates use, from both ends of the ranking; 0 is all
 	Passes     int   // optimizer updates per iteration; the first is on-policy
 	MicroBatch int   // records per gradient program
-	Workers    int   // calls of the reward, and gradient programs, at a time; results do not depend on it
+	Workers    int   // calls of the reward, and gradient programs of the processor, at a time; results do not depend on it
+
+	Backends []graph.Backend // that compute gradients; none: Workers slots of the processor
 }

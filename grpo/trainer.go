@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/sourcegraph/conc/pool"
@@ -22,10 +23,11 @@ import (
 // goroutine: the workers are its own.
 type Trainer struct {
 	Settings
-	team       *policy.Team         // computes gradients
-	references chan *policy.Replica // idle replicas that run with the reference
-	grad       []float32            // of the latest update, laid out as the trained parameters
-	iteration  int                  // iterations done
+	team       *policy.Team // computes gradients
+	mu         sync.Mutex
+	references map[*policy.Replica]*policy.Replica // that run with the reference, beside those of the team
+	grad       []float32                           // of the latest update, laid out as the trained parameters
+	iteration  int                                 // iterations done
 }
 
 // NewTrainer returns a trainer at iteration 0. It wraps the reward with
@@ -47,10 +49,10 @@ func NewTrainer(s Settings) *Trainer {
 	theta := s.Model.Theta()
 	tr := &Trainer{
 		Settings: s, team: s.Model.NewTeam(theta, s.Workers), grad: make([]float32, theta.Size()),
-		references: make(chan *policy.Replica, s.Workers),
+		references: map[*policy.Replica]*policy.Replica{},
 	}
-	for range s.Workers {
-		tr.references <- s.Model.NewReplica(s.Reference)
+	if len(s.Backends) > 0 {
+		tr.team = s.Model.NewTeamOn(s.Backends, theta)
 	}
 	return tr
 }

@@ -31,7 +31,7 @@ func (r *Replica) compile(p *program, wanted graph.Wanted) error {
 	if err != nil {
 		return err
 	}
-	x.Share(&r.arena)
+	x.Share(r.arena)
 	p.executable = onProcessor{x}
 	return nil
 }

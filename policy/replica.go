@@ -18,7 +18,7 @@ type Replica struct {
 	velocity map[int]*program
 	gradient map[string]*program
 	backend  graph.Backend // nil: the processor
-	arena    graph.Arena   // of all programs of the processor: one runs at a time
+	arena    *graph.Arena  // of all programs of the processor: one runs at a time
 	observe  func(k graph.Kernel, in []graph.Buffer, took time.Duration)
 }
 
@@ -29,7 +29,15 @@ func (m *Model) NewReplica(theta Theta) *Replica { return m.NewReplicaOn(nil, th
 
 // NewReplicaOn returns a replica of m that runs with theta on backend; nil is the processor.
 func (m *Model) NewReplicaOn(backend graph.Backend, theta Theta) *Replica {
-	return &Replica{model: m, theta: theta, velocity: map[int]*program{}, gradient: map[string]*program{}, backend: backend}
+	return &Replica{model: m, theta: theta, velocity: map[int]*program{}, gradient: map[string]*program{}, backend: backend, arena: &graph.Arena{}}
+}
+
+// Beside returns a replica that runs with theta in the memory of r. The two never run at the
+// same time, and what one returns is overwritten by the other.
+func (r *Replica) Beside(theta Theta) *Replica {
+	other := r.model.NewReplicaOn(r.backend, theta)
+	other.arena = r.arena
+	return other
 }
 
 // A program is a compiled graph with the staging memory of its conditions.

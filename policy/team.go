@@ -5,6 +5,7 @@ import (
 
 	"github.com/sourcegraph/conc/pool"
 
+	"flowgrpo/internal/graph"
 	"flowgrpo/internal/kernel"
 )
 
@@ -41,13 +42,18 @@ type Team struct {
 	lanes    [][]float32
 }
 
-// NewTeam returns a team of workers replicas of m that run with theta. workers must be at
-// least 1; more than 8 are no use.
+// NewTeam returns a team of workers replicas of m that run with theta on the processor.
+// workers must be at least 1; more than 8 are no use.
 func (m *Model) NewTeam(theta Theta, workers int) *Team {
-	t := &Team{replicas: make(chan *Replica, workers), workers: workers}
+	return m.NewTeamOn(make([]graph.Backend, workers), theta)
+}
+
+// NewTeamOn is NewTeam with one replica on each of backends; nil is the processor.
+func (m *Model) NewTeamOn(backends []graph.Backend, theta Theta) *Team {
+	t := &Team{replicas: make(chan *Replica, len(backends)), workers: len(backends)}
 	t.lanes = make([][]float32, lanesOf(theta.Size()))
-	for range workers {
-		t.replicas <- m.NewReplica(theta)
+	for _, b := range backends {
+		t.replicas <- m.NewReplicaOn(b, theta)
 	}
 	return t
 }

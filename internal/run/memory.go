@@ -55,16 +55,21 @@ func (s *Session) trajectories(trainedSteps int) int {
 	return 4 * c.Rollout.Groups * c.Rollout.GroupSize * vectors * s.Model.Network.Shape().Dim()
 }
 
-// gradientBytes returns the bytes of the program of a gradient.
+// gradientBytes returns the bytes of the programs that a worker of the update runs, in one
+// memory: that of a gradient, and that of the reference if the loss has one.
 func (s *Session) gradientBytes(theta policy.Theta) (int, error) {
-	r := s.Model.NewReplica(theta)
-	err := r.PlanGradient(loss(s.Config.GRPO, s.total).Objective(), s.Config.GRPO.MicroBatch)
-	return r.Bytes(), err
+	c, r := s.Config.GRPO, s.Model.NewReplica(theta)
+	objective := loss(c, s.total)
+	if err := r.PlanGradient(objective.Objective(), c.MicroBatch); err != nil || !objective.Refers() {
+		return r.Bytes(), err
+	}
+	reference := r.Beside(s.base)
+	err := reference.Plan(c.MicroBatch)
+	return max(r.Bytes(), reference.Bytes()), err
 }
 
 // velocityBytes returns the bytes of the programs of velocities of one worker: of rollout,
-// of the evaluations of what is trained and of its base, and of the reference if the loss
-// has one.
+// and of the evaluations of what is trained and of its base.
 func (s *Session) velocityBytes() (int, error) {
 	c, theta := s.Config, s.Model.Theta()
 	type use struct {
@@ -72,9 +77,6 @@ func (s *Session) velocityBytes() (int, error) {
 		batch int
 	}
 	uses := []use{{theta, c.Rollout.Batch}, {theta, c.Eval.Batch}, {s.base, c.Eval.Batch}}
-	if loss(c.GRPO, s.total).Refers() {
-		uses = append(uses, use{s.base, c.GRPO.MicroBatch})
-	}
 	total := 0
 	for _, u := range uses {
 		r := s.Model.NewReplica(u.theta)

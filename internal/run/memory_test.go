@@ -2,8 +2,8 @@ package run
 
 import "testing"
 
-// The plan counts all that grows with a recipe: trajectories, the reference of every worker
-// where the loss has one, and the programs of evaluations.
+// The plan counts all that grows with a recipe: trajectories, and the programs of gradients
+// and of evaluations.
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	model := tinyModel(t, "glyphs")
@@ -37,8 +37,6 @@ func TestMemory(t *testing.T) {
 			func(m Memory) int { return m.Trajectories }, 4 * groups * 3 * (steps + 1) * dim},
 		{"velocities of trained steps", []string{"grpo.ratio=guard"},
 			func(m Memory) int { return m.Trajectories }, 4 * groups * 3 * (steps - 1) * dim},
-		{"reference of the KL", []string{"grpo.kl_coef=0.1"},
-			func(m Memory) int { return m.Velocities }, programs(base.Config.GRPO.MicroBatch)},
 		{"batch of the evaluations", []string{"eval.batch=64"}, func(m Memory) int { return m.Velocities }, larger},
 	} {
 		_, after := memory(tt.sets...)
