@@ -2,6 +2,9 @@ package policy
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync"
 
 	"github.com/sourcegraph/conc/pool"
 
@@ -40,6 +43,10 @@ type Team struct {
 	replicas chan *Replica
 	workers  int
 	lanes    [][]float32
+
+	mu    sync.Mutex
+	alive int     // replicas that are not lost
+	lost  []error // why the others are
 }
 
 // NewTeam returns a team of workers replicas of m that run with theta on the processor.
@@ -50,7 +57,7 @@ func (m *Model) NewTeam(theta Theta, workers int) *Team {
 
 // NewTeamOn is NewTeam with one replica on each of backends; nil is the processor.
 func (m *Model) NewTeamOn(backends []graph.Backend, theta Theta) *Team {
-	t := &Team{replicas: make(chan *Replica, len(backends)), workers: len(backends)}
+	t := &Team{replicas: make(chan *Replica, len(backends)), workers: len(backends), alive: len(backends)}
 	t.lanes = make([][]float32, lanesOf(theta.Size()))
 	for _, b := range backends {
 		t.replicas <- m.NewReplicaOn(b, theta)
@@ -77,6 +84,8 @@ func (s *Sum) Add(scale float32, grad []float32) {
 // add(r, sum, i), which adds the gradient of micro-batch i to sum. Calls
 // of add for different i run concurrently. grad is the same, bit for bit, for any
 // number of workers. The first error stops the work and is returned; grad then holds anything.
+// But where a backend is lost (see [Fallible]), add is called again with another replica: so
+// it must change sum by [Replica.AddGradient], or after that succeeded.
 func (t *Team) Gradient(ctx context.Context, grad []float32, n int, add func(r *Replica, sum *Sum, i int) error) error {
 	p := pool.New().WithMaxGoroutines(t.workers).WithContext(ctx).WithCancelOnError().WithFirstError()
 	used := min(n, len(t.lanes))
@@ -85,14 +94,9 @@ func (t *Team) Gradient(ctx context.Context, grad []float32, n int, add func(r *
 	}
 	for lane := range used {
 		p.Go(func(ctx context.Context) error {
-			r := <-t.replicas
-			defer func() { t.replicas <- r }()
 			sum := &Sum{grad: t.lane(lane, grad)}
 			for i := lane; i < n; i += len(t.lanes) {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				if err := add(r, sum, i); err != nil {
+				if err := t.each(ctx, func(r *Replica) error { return add(r, sum, i) }); err != nil {
 					return err
 				}
 			}
@@ -109,6 +113,66 @@ func (t *Team) Gradient(ctx context.Context, grad []float32, n int, add func(r *
 		kernel.Axpy(grad, 1, t.lanes[lane])
 	}
 	return nil
+}
+
+// A Fallible backend can be lost while others go on.
+type Fallible interface {
+	// Lost reports whether err, which a program came back with, means that the backend is of
+	// no more use.
+	Lost(err error) bool
+}
+
+// each calls f with a free replica, and with another one if its backend is lost.
+func (t *Team) each(ctx context.Context, f func(r *Replica) error) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := t.allLost(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case r := <-t.replicas:
+			lost, err := t.with(r, f)
+			if !lost {
+				return err
+			}
+		}
+	}
+}
+
+// with calls f, and puts r back unless its backend is lost.
+func (t *Team) with(r *Replica, f func(r *Replica) error) (lost bool, err error) {
+	defer func() {
+		if lost {
+			t.drop(err)
+		} else {
+			t.replicas <- r
+		}
+	}()
+	err = f(r)
+	b, ok := r.backend.(Fallible)
+	return err != nil && ok && b.Lost(err), err
+}
+
+// drop counts a replica as lost.
+func (t *Team) drop(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.alive--
+	t.lost = append(t.lost, err)
+}
+
+// allLost returns an error if no replica is left.
+func (t *Team) allLost() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.alive > 0 {
+		return nil
+	}
+	return fmt.Errorf("policy: every device of the update is lost: %w", errors.Join(t.lost...))
 }
 
 // lane returns the memory of a lane; the first is grad itself.
