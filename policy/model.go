@@ -55,9 +55,15 @@ func (m *Model) Guide(scale float64) error {
 	if m.Text == nil {
 		return errNoText
 	}
-	m.Network = &Guided{Network: m.Network, Scale: float32(scale)}
-	m.null = m.Text.Encode("")
+	m.GuideFrom(m.Text.Encode(""), scale)
 	return nil
+}
+
+// GuideFrom is Guide for a model whose conditions are made elsewhere: empty is that of the
+// empty prompt.
+func (m *Model) GuideFrom(empty Condition, scale float64) {
+	m.Network = &Guided{Network: m.Network, Scale: float32(scale)}
+	m.null = empty
 }
 
 // A Theta is one set of parameters to run a model with.

@@ -83,8 +83,8 @@ func (n Noise) step(r Request, i int) rng.Key {
 	return rng.Key{Seed: n.Seed, Purpose: n.Step, Iteration: n.Iteration, Prompt: r.Prompt, Sample: r.Sample, Step: uint32(i)}
 }
 
-// Sample draws one trajectory per request, in order. It returns the first error of
-// a device, or the context's; trajectories are then incomplete. It panics if the
+// Sample draws one trajectory per request, in order. It returns the first error that
+// ended the work ([Pool.Each]); trajectories are then incomplete. It panics if the
 // plan and the schedule differ in length, or if requests of one prompt share their noise but
 // not their condition.
 func (p *Pool) Sample(ctx context.Context, how Process, noise Noise, requests []Request) ([]Trajectory, error) {
@@ -101,6 +101,8 @@ func (p *Pool) Sample(ctx context.Context, how Process, noise Noise, requests []
 	return out, err
 }
 
+// sampleChunk makes all its memory, so that a chunk that a lost device has begun, and may
+// still write to, is begun afresh.
 func (p *Pool) sampleChunk(ctx context.Context, d Device, how Process, noise Noise, requests []Request, out []Trajectory) error {
 	n, dim, steps := len(requests), p.dim, how.Schedule.Steps()
 	states := make([][]float32, steps+1)
@@ -147,11 +149,11 @@ func (p *Pool) sampleChunk(ctx context.Context, d Device, how Process, noise Noi
 }
 
 // Integrate follows the ODE from noise and returns the pictures, in order, each
-// of D float32. It returns the first error of a device, or the context's.
+// of D float32. It returns the first error that ended the work ([Pool.Each]).
 func (p *Pool) Integrate(ctx context.Context, solver sde.Solver, schedule sde.Schedule, noise Noise, requests []Request) ([][]float32, error) {
 	out := make([][]float32, len(requests))
 	err := p.Each(ctx, len(requests), func(ctx context.Context, d Device, lo, hi int) error {
-		x := make([]float32, (hi-lo)*p.dim)
+		x := make([]float32, (hi-lo)*p.dim) // anew, as in sampleChunk
 		for i, r := range requests[lo:hi] {
 			out[lo+i] = x[i*p.dim : (i+1)*p.dim : (i+1)*p.dim]
 			noise.initial(r, false).Normals(out[lo+i])
