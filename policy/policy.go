@@ -8,7 +8,7 @@ import (
 	"flowgrpo/internal/graph"
 )
 
-// A Condition is an encoded prompt.
+// A Condition is an encoded prompt. It does not change.
 type Condition struct {
 	Hidden []float32 // [L, J], row-major
 	Pooled []float32 // [P]

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/bits"
+	"slices"
 	"time"
+	"unsafe"
 
 	"flowgrpo/internal/graph"
 )
@@ -45,6 +47,7 @@ type program struct {
 	executable
 	builder        *Builder
 	hidden, pooled []float32
+	cond           []Condition // that are in hidden and pooled
 	gradient       bool
 	outputs        int   // that the objective asked for, after its loss
 	weights        stamp // of the parameters that are bound
@@ -137,21 +140,35 @@ func (r *Replica) bind(p *program, x, times []float32, cond []Condition) error {
 	if err := r.bindWeights(p); err != nil {
 		return err
 	}
+	p.Bind("x", x)
+	p.Bind("t", times)
+	if !slices.EqualFunc(p.cond, cond, sameCondition) {
+		r.bindConditions(p, cond)
+	}
+	return nil
+}
+
+// bindConditions binds the conditions, which stay the same over the steps of a rollout.
+func (r *Replica) bindConditions(p *program, cond []Condition) {
 	s := r.model.Network.Shape()
 	hidden, pooled := s.Tokens*s.Joint, s.Pooled
 	for i, c := range cond {
 		copy(p.hidden[i*hidden:(i+1)*hidden], c.Hidden)
 		copy(p.pooled[i*pooled:(i+1)*pooled], c.Pooled)
 	}
-	p.Bind("x", x)
-	p.Bind("t", times)
 	p.Bind("hidden", p.hidden)
 	p.Bind("pooled", p.pooled)
 	if r.model.null.Hidden != nil {
 		p.Bind("null_hidden", r.model.null.Hidden)
 		p.Bind("null_pooled", r.model.null.Pooled)
 	}
-	return nil
+	p.cond = append(p.cond[:0], cond...)
+}
+
+// sameCondition reports whether a and b are one condition, in the same memory: conditions do
+// not change.
+func sameCondition(a, b Condition) bool {
+	return unsafe.SliceData(a.Hidden) == unsafe.SliceData(b.Hidden) && unsafe.SliceData(a.Pooled) == unsafe.SliceData(b.Pooled)
 }
 
 // build lays out the network for a batch and returns its velocity.

@@ -24,7 +24,8 @@ type Weight struct {
 	Data    []float32
 }
 
-// An Executable is a program on a device.
+// An Executable is a program on a device. What is bound is copied by the next Run; data that
+// has changed since is to be bound again.
 type Executable interface {
 	Binder
 	// BindWeight binds the input w.Name.

@@ -29,6 +29,7 @@ type sampler struct {
 	model     *policy.Model
 	pool      *rollout.Pool
 	condition func(text string) policy.Condition
+	batch     int         // the largest of a device
 	advance   func(n int) // reports pictures drawn; may be nil
 
 	base  *sampler // what the KL divergence is measured from; nil: not measured
@@ -40,11 +41,13 @@ var _ eval.Divergence = (*sampler)(nil)
 
 // sampler returns a sampler that runs with theta, whose later changes it sees.
 // base is nil for the base itself.
-func (s *Session) sampler(theta policy.Theta, base *sampler) *sampler {
+func (s *Session) sampler(theta policy.Theta, base *sampler) (*sampler, error) {
+	batch := s.Config.Eval.Batch
+	pool, err := s.pool(theta, batch, false)
 	return &sampler{
 		seed: evalSeed, settings: *s.Config, model: s.Model, condition: s.condition, base: base,
-		pool: rollout.NewPool(rollout.CPUs(s.Model, theta, s.workers), s.Config.Eval.Batch, s.Model.Network.Shape().Dim()),
-	}
+		pool: pool, batch: s.devices.largest(batch),
+	}, err
 }
 
 // Sample implements [eval.Sampler].
@@ -63,7 +66,7 @@ func (s *sampler) Sample(ctx context.Context, prompts []task.Prompt, perPrompt i
 	s.kl, s.known = 0, s.base == nil && mode.Stochastic && mode.Steps == s.settings.Rollout.Steps
 	// One block after the other, so that progress is seen and trajectories are
 	// not all in memory at once; a picture does not depend on its block.
-	block := 4 * s.settings.Eval.Batch * s.pool.Devices()
+	block := 4 * s.batch * s.pool.Devices()
 	for lo := 0; lo < len(requests); lo += block {
 		part := requests[lo:min(lo+block, len(requests))]
 		draw := s.integrate
@@ -137,6 +140,7 @@ func (s *sampler) divergence(ctx context.Context, how rollout.Process, trajector
 
 // pathKL stores in kl the divergence of each trajectory to the paths of d's model.
 func pathKL(ctx context.Context, d rollout.Device, how rollout.Process, trajectories []rollout.Trajectory, kl []float64) error {
+	clear(kl) // a chunk may be measured again when a device is lost
 	dim := len(trajectories[0].States[0])
 	x, v := make([]float32, len(trajectories)*dim), make([]float32, len(trajectories)*dim)
 	cond := make([]policy.Condition, len(trajectories))
