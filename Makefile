@@ -1,16 +1,39 @@
 # Run `make` for the list of targets.
 .DEFAULT_GOAL := help
-.PHONY: help build test race long vet fmt bench bench-peer fuzz generate goldens ci
+.PHONY: help build gpu test gpu-test gpu-generate race long vet fmt bench bench-peer fuzz generate goldens ci
+
+# What building with the tag gpu needs of cgo: the declarations of the driver, and a name to
+# link with. Nothing of CUDA has to be installed.
+gpu_env = CGO_ENABLED=1 CGO_CFLAGS="-O2 -g -I$(CURDIR)/internal/cuda/include" CGO_LDFLAGS="-L$(CURDIR)/internal/cuda/lib"
+binary = finetune
+# What compiles the kernels for the processor, to test them: they use clang's vectors.
+clang = $(shell command -v clang++-19 || command -v clang++)
 
 help: ## print this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 build: ## build the finetune binary
 	CGO_ENABLED=0 go build -o finetune ./cmd/finetune
 
+gpu: ## build the finetune binary with GPUs (needs a C compiler)
+	$(gpu_env) go build -tags gpu -o $(binary) ./cmd/finetune
+
 test: ## vet and test
 	go vet ./...
 	go test ./...
+
+gpu-test: ## test what is for GPUs on the processor (needs clang++)
+	@test -n "$(clang)" || { echo "gpu-test needs clang++-19 or clang++, and there is neither"; exit 1; }
+	$(gpu_env) go vet -tags gpu ./...
+	@driver=$$(mktemp -d) && trap 'rm -rf "$$driver"' EXIT && \
+	echo "building a driver that runs the kernels on the processor, with $(clang)" && \
+	CXX="$(clang)" internal/gpu/fake/build.sh "$$driver/libcuda.so" && \
+	export FLOWGRPO_CUDA_DRIVER="$$driver/libcuda.so" $(gpu_env) && \
+	go test -tags gpu -timeout 20m ./internal/cuda ./internal/gpu/... && \
+	go test -tags gpu -timeout 10m -run 'GPU' ./internal/run
+
+gpu-generate: ## compile the kernels for GPUs again (needs clang-19)
+	go generate ./internal/gpu
 
 race: ## test under the race detector (needs a C compiler)
 	go test -race ./...
@@ -37,7 +60,7 @@ fuzz: ## every fuzz target for 20 seconds
 	    go test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s $$pkg || exit 1; \
 	  done; done
 
-generate: ## write the generated files again
+generate: ## write the generated files again (those for GPUs need clang-19)
 	go generate ./...
 
 goldens: ## write testdata/reference again (needs contrib/goldens/requirements.txt)

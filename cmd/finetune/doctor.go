@@ -27,7 +27,8 @@ func newDoctor([]string) *cobra.Command {
 		Use:   "doctor",
 		Short: "Check that this machine and this program can do their work",
 		Long: `Check the processor, the folder, the recipes and the embedded models, with a word on
-what to do where something is wrong. It writes nothing but a file that it removes.
+what to do where something is wrong. It writes nothing but a file that it removes. GPUs are
+listed, or what is missing to use them; without, everything runs on the processor.
 
 The environment variable FLOWGRPO_KERNELS, avx512, avx2 or portable, makes any command use
 an instruction set below the best one of the processor. Results are the same, bit for bit;
@@ -55,6 +56,7 @@ it is there to prove that, and to see what the instructions are worth.`,
 func checks() []check {
 	list := []check{
 		{"processor", processor},
+		{"gpus", func() (string, error) { return run.GPUs(), nil }}, // none is no fault
 		{"arithmetic", arithmetic},
 		{"folder", writable},
 		{"recipes", recipes},

@@ -38,7 +38,7 @@ A finished run has merged and peft in its export/ already.`,
 		if err := run.CheckFresh(out); err != nil {
 			return err
 		}
-		target, err := run.OpenRun(dir, step, nil)
+		target, err := run.OpenRun(dir, step, []string{"device.use=cpu"}) // nothing is computed
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 
 	"flowgrpo/eval"
 	"flowgrpo/internal/config"
+	"flowgrpo/internal/gpu"
 	"flowgrpo/internal/run"
 )
 
@@ -33,7 +34,16 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "waitfor": waitFor,
 		},
+		Condition: condition,
 	})
+}
+
+// condition knows [gpus], whether GPUs are built in.
+func condition(name string) (bool, error) {
+	if name == "gpus" {
+		return gpu.Built, nil
+	}
+	return false, fmt.Errorf("unknown condition %q", name)
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {

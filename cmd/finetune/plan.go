@@ -65,6 +65,10 @@ func printPlan(w io.Writer, p run.Plan) error {
 	row("memory", "%s: %s weights, %s optimizer, %d workers × (%s gradient + %s velocities), %s trajectories, %s prompts",
 		megabytes(m.Total), megabytes(m.Weights), megabytes(m.Optimizer), p.Workers,
 		megabytes(m.Gradient), megabytes(m.Velocities), megabytes(m.Trajectories), megabytes(m.Conditions))
+	if g := m.GPU; g != nil {
+		row("memory of a GPU", "%s of %s that are free on %s: %s weights, %s gradient, %d queues × %s velocities, of which one has room for the other",
+			megabytes(g.Total), megabytes(g.Free), g.GPU, megabytes(g.Weights), megabytes(g.Gradient), g.Queues, megabytes(g.Velocities))
+	}
 	s := p.Seconds
 	row("time per iteration", "%.1f s rollout + %.1f s reward + %.1f s update", s.Rollout, s.Reward, s.Update)
 	row("time for evaluations", "%s", seconds(s.Evaluation))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,7 @@ import (
 // sampleFlags are the flags of `finetune sample`.
 type sampleFlags struct {
 	prompts               []string
-	out                   string
+	out, device           string
 	n, steps, step, scale int
 	seed                  int64
 	guidance              float64
@@ -43,6 +44,7 @@ draw from equal noise, so that two models can be compared picture by picture.`,
 	f.IntVar(&s.step, "step", -1, "checkpoint of a RUN: 0 is the base, -1 the latest")
 	f.IntVar(&s.scale, "scale", 4, "size of a pixel in the grid")
 	f.Int64Var(&s.seed, "seed", 1, "seed of the noise")
+	f.StringVar(&s.device, "device", "", "cpu, gpu or all (default as the RUN says, cpu for a MODEL)")
 	f.Float64Var(&s.guidance, "guidance", 1, "classifier-free guidance scale, for a MODEL")
 	return c
 }
@@ -57,7 +59,7 @@ func (s *sampleFlags) run(cmd *cobra.Command, path string) error {
 	case s.out != "-" && !strings.EqualFold(filepath.Ext(s.out), ".png"):
 		return usage("--out %s: a PNG file is written; its name must end in .png", s.out)
 	}
-	target, err := openForSample(path, s.step, s.guidance, cmd.Flags().Changed)
+	target, err := s.open(path, cmd.Flags().Changed)
 	if err != nil {
 		return err
 	}
@@ -80,18 +82,27 @@ func (s *sampleFlags) run(cmd *cobra.Command, path string) error {
 	return err
 }
 
-// openForSample opens a fine-tuning run, or a model; given says which flags were set.
-func openForSample(path string, step int, guidance float64, given func(flag string) bool) (*run.Target, error) {
+// open opens a fine-tuning run, or a model; given says which flags were set.
+func (s *sampleFlags) open(path string, given func(flag string) bool) (*run.Target, error) {
+	switch s.device {
+	case "", "cpu", "gpu", "all":
+	default:
+		return nil, usage("--device is %q, want cpu, gpu or all", s.device)
+	}
 	if isFineTuning(path) {
 		if given("guidance") {
 			return nil, usage("--guidance is for models; a run draws with the guidance that it was trained with")
 		}
-		return run.OpenRun(path, step, nil)
+		var sets []string
+		if s.device != "" {
+			sets = []string{"device.use=" + s.device}
+		}
+		return run.OpenRun(path, s.step, sets)
 	}
 	if given("step") {
 		return nil, usage("--step is for runs; %s is not a fine-tuning run", path)
 	}
 	cfg := config.Default()
-	cfg.Train.Guidance = guidance
+	cfg.Path, cfg.Train.Guidance, cfg.Device.Use = path, s.guidance, cmp.Or(s.device, cfg.Device.Use)
 	return run.OpenModel(path, &cfg)
 }

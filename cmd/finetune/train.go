@@ -109,7 +109,7 @@ func train(cmd *cobra.Command, output outputFlags, command []string, recipe stri
 	if err := run.CheckFresh(output.out); err != nil {
 		return err
 	}
-	session, err := run.Open(cfg)
+	session, err := openTraining(cfg)
 	if err != nil {
 		return err
 	}
@@ -123,6 +123,15 @@ func train(cmd *cobra.Command, output outputFlags, command []string, recipe stri
 	})
 	progress.Close()
 	return finished(cmd, output, dir, result, err)
+}
+
+// openTraining opens a recipe that the devices have the memory to train.
+func openTraining(cfg *config.Config) (*run.Session, error) {
+	session, err := run.Open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return session, session.Fits()
 }
 
 func newResume(args []string) *cobra.Command {
@@ -146,7 +155,7 @@ is what it would have been without the interruption, bit for bit.`,
 		if err != nil {
 			return err
 		}
-		session, err := run.Open(cfg)
+		session, err := openTraining(cfg)
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ func check(c *Config) []problem {
 	k.train(&c.Train)
 	k.rollout(&c.Rollout)
 	k.grpo(c)
+	k.device(&c.Device)
 	k.rewards(c.Reward)
 	k.pretrain(c)
 	k.network(c)
@@ -131,6 +132,14 @@ func (k *checker) grpo(c *Config) {
 		`grpo.advantage = "each" needs at least 2 rewards with a weight, found %d`, weighed(c.Reward))
 	k.require(g.KL != "flow-grpo" || c.Rollout.Dynamics == "flow-sde", "grpo.kl",
 		`grpo.kl = "flow-grpo" is defined for rollout.dynamics = "flow-sde" only, found %q`, c.Rollout.Dynamics)
+}
+
+func (k *checker) device(d *Device) {
+	for i, n := range d.GPUs {
+		k.require(slices.Index(d.GPUs, n) == i, fmt.Sprintf("device.gpus[%d]", i), "device.gpus names %d twice", n)
+	}
+	k.require(d.Use != "all" || d.Precision == "float32", "device.precision|device.use",
+		`device.precision must be "float32" for use = "all" (the processor has no other, and one evaluation would mix the two), found %s`, quote(d.Precision))
 }
 
 // weighed returns the number of rewards that are trained on.

@@ -28,6 +28,7 @@ type Config struct {
 	Rollout   Rollout           `toml:"rollout"`
 	GRPO      GRPO              `toml:"grpo"`
 	Optimizer Optimizer         `toml:"optimizer"`
+	Device    Device            `toml:"device"`
 	Eval      Eval              `toml:"eval"`
 	Samples   Samples           `toml:"samples"`
 	Monitor   Monitor           `toml:"monitor"`

@@ -26,7 +26,7 @@ func TestBad(t *testing.T) {
 		{"key of another section", "[train]\nlr = 1e-3", `r.toml:2:1: unknown key "train.lr"; did you mean "optimizer.lr" or "pretrain.lr"?`},
 		{"key of two other sections", "[rollout]\nlr = 1e-3", `r.toml:2:1: unknown key "rollout.lr"; did you mean "optimizer.lr" or "pretrain.lr"?`},
 		{"unknown section", "[rolout]\nsteps = 10", `r.toml:1:2: unknown key "rolout"; did you mean "rollout"?`},
-		{"unknown top-level key", "zzz = 10", `r.toml:1:1: unknown key "zzz"; a recipe has name, seed, model, task, train, rollout, grpo, optimizer, eval, samples, monitor, pretrain, network, reward`},
+		{"unknown top-level key", "zzz = 10", `r.toml:1:1: unknown key "zzz"; a recipe has name, seed, model, task, train, rollout, grpo, optimizer, device, eval, samples, monitor, pretrain, network, reward`},
 		{"unknown key, nothing near", "[model]\nzzzzzz = 10", `r.toml:2:1: unknown key "model.zzzzzz"; [model] has path`},
 		{"case", "[optimizer]\nLR = 0.1\nlr = 0.2", `r.toml:2:1: unknown key "optimizer.LR"; keys are case-sensitive; did you mean "optimizer.lr"?`},
 		{"case of a section", "[Rollout]\nsteps = 5", `r.toml:1:2: unknown key "Rollout"; keys are case-sensitive; did you mean "rollout"?`},
@@ -114,6 +114,12 @@ func TestBad(t *testing.T) {
 		{"inline table", "rollout = { steps = 5, groups = 0 }", `r.toml:1:33: rollout.groups must be >= 1, found 0`},
 		{"strings that look like keys", `reward.a = { kind = "x\", scale = 1", note = 'y\', more = """z", scale = 2""\""""", scale = 0 }`, `r.toml:1:93: reward.a.scale must be > 0 (it divides the score), found 0`},
 		{"far right, with tabs and wide runes", "# " + strings.Repeat("é", 100) + "\n" + "rollout = {\t" + strings.Repeat(" ", 100) + "groups = 0, steps = 10 }", `r.toml:2:122: rollout.groups must be >= 1, found 0`},
+		{"device", "[device]\nuse = \"cuda\"", `r.toml:2:7: device.use must be "cpu", "gpu" or "all", found "cuda"`},
+		{"precision", "[device]\nprecision = \"fp32\"", `r.toml:2:13: device.precision must be "float32", "tf32" or "bfloat16", found "fp32"`},
+		{"GPU twice", "[device]\nuse = \"gpu\"\ngpus = [0, 1, 0]", `r.toml:3:8: device.gpus names 0 twice`},
+		{"GPU before the first", "[device]\ngpus = [-1]", `r.toml:2:8: device.gpus[0] must be >= 0, found -1`},
+		{"no queue", "[device]\nqueues = 0", `r.toml:2:10: device.queues must be >= 1, found 0`},
+		{"precision of the processor", "[device]\nuse = \"all\"\nprecision = \"bfloat16\"", `r.toml:3:13: device.precision must be "float32" for use = "all" (the processor has no other, and one evaluation would mix the two), found "bfloat16"`},
 		{"first of several", "[optimizer]\nlr = -1\n[train]\nmode = \"x\"\n[rollout]\nsteps = 0", `r.toml:2:6: optimizer.lr must be > 0, found -1`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -60,14 +60,14 @@ func each(c *Config, visit func(path string, f field, owner reflect.Type, v refl
 	}
 }
 
-//go:embed config.go train.go pretrain.go
+//go:embed config.go train.go device.go pretrain.go
 var source embed.FS
 
 // comments maps "Type.Field" to the field's comment in the source, so that the
 // documentation of a key is written once.
 var comments = sync.OnceValue(func() map[string]string {
 	docs := map[string]string{}
-	for _, name := range []string{"config.go", "train.go", "pretrain.go"} {
+	for _, name := range []string{"config.go", "train.go", "device.go", "pretrain.go"} {
 		text, err := source.ReadFile(name)
 		if err != nil {
 			panic("config: " + err.Error())

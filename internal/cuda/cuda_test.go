@@ -267,7 +267,7 @@ func BenchmarkLaunch(b *testing.B) {
 
 func TestLoadErrors(t *testing.T) {
 	c := open(t)
-	_, err := c.Load([]byte("error: no PTX"))
+	_, err := c.Load([]byte(".version 7.8\n.target sm_80\n.address_size 64\nerror: no PTX\n"))
 	if err == nil || !strings.Contains(err.Error(), "CUDA_ERROR_INVALID_PTX") || !strings.Contains(err.Error(), "fatal") {
 		t.Errorf("Load: %v", err)
 	}

@@ -54,6 +54,7 @@ type Function struct {
 	context *Context
 	name    string
 	handle  C.CUfunction
+	first   int // offset of the first parameter, not 0 where it is aligned to 64
 }
 
 // Function returns the kernel with this name.
@@ -64,6 +65,10 @@ func (m *Module) Function(name string) (*Function, error) {
 	defer C.free(unsafe.Pointer(symbol))
 	if err := failure(C.int(C.cuModuleGetFunction(&f.handle, m.handle, symbol))); err != nil {
 		return nil, tried(err, "find kernel %s on %v", name, m.context.info)
+	}
+	var offset, size C.size_t
+	if C.cuFuncGetParamInfo(f.handle, 0, &offset, &size) == C.CUDA_SUCCESS {
+		f.first = int(offset) // else there are none, or the driver is older than CUDA 12.4
 	}
 	return f, nil
 }
@@ -87,7 +92,7 @@ type Launch struct {
 	Shared  int    // bytes of dynamic shared memory
 
 	// Params holds the parameters one after the other, each at a multiple of its alignment: 8 for
-	// addresses, 64 for a TensorMap.
+	// addresses, 64 for a TensorMap, which needs a driver of CUDA 12.4 and has to be the first.
 	Params []byte
 }
 
@@ -98,8 +103,12 @@ func (s *Stream) Launch(f *Function, l Launch) error {
 	for i, n := range l.Grid {
 		grid[i] = C.uint(max(n, 1))
 	}
+	params := l.Params
+	if f.first > 0 {
+		params = append(make([]byte, f.first), params...)
+	}
 	err := failure(C.driver_launch(f.handle, &grid[0], C.uint(l.Threads), C.uint(l.Shared),
-		s.handle(), unsafe.Pointer(unsafe.SliceData(l.Params)), C.size_t(len(l.Params))))
+		s.handle(), unsafe.Pointer(unsafe.SliceData(params)), C.size_t(len(params))))
 	if err != nil { // else nothing may be allocated
 		return s.tried(err, "launch kernel %s, %v blocks of %d threads,", f.name, l.Grid, l.Threads)
 	}

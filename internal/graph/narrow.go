@@ -18,9 +18,9 @@ const (
 
 func roleOf(k Kernel) role {
 	switch k.(type) {
-	case linear, lowRank, fused, linearGradX, lowRankGradX:
+	case linear, lowRank, linearGradX, lowRankGradX:
 		return product
-	case attention, attentionGrad, layerNorm, layerNormGradX, layerNormGradMod, rmsNorm, rmsNormGradX, gated, gatedGradH, gatedGradMod:
+	case fused, attention, attentionGrad, layerNorm, layerNormGradX, layerNormGradMod, rmsNorm, rmsNormGradX, gated, gatedGradH, gatedGradMod:
 		return narrowing
 	case linearGradW, columnSum, rmsNormGradW:
 		return summing

@@ -18,11 +18,12 @@ import (
 // Settings configure a training run.
 type Settings struct {
 	Seed       int64
-	Batch      int     // samples per step
-	MicroBatch int     // samples per gradient program
-	Workers    int     // goroutines; the result does not depend on it
-	EMADecay   float64 // of the weights that are evaluated and saved
-	TimeMean   float64 // t = sigmoid(N(TimeMean, TimeStd²)), logit-normal
+	Batch      int             // samples per step
+	MicroBatch int             // samples per gradient program
+	Workers    int             // goroutines; the result does not depend on it
+	Backends   []graph.Backend // that compute gradients; none: Workers slots of the processor
+	EMADecay   float64         // of the weights that are evaluated and saved
+	TimeMean   float64         // t = sigmoid(N(TimeMean, TimeStd²)), logit-normal
 	TimeStd    float64
 	Dropout    float64 // fraction of captions replaced by "", for guidance
 	Optimizer  optim.Settings
@@ -47,10 +48,14 @@ type Trainer struct {
 func NewTrainer(m *policy.Model, source task.Source, s Settings) *Trainer {
 	theta := m.Theta()
 	n := theta.Size()
-	return &Trainer{
+	tr := &Trainer{
 		Model: m, EMA: policy.NewEMA(theta, s.EMADecay), source: source, settings: s,
 		team: m.NewTeam(theta, s.Workers), adam: optim.NewAdamW(n, s.Optimizer), grad: make([]float32, n),
 	}
+	if len(s.Backends) > 0 {
+		tr.team = m.NewTeamOn(s.Backends, theta)
+	}
+	return tr
 }
 
 // Stats describe one step.

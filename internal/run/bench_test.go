@@ -94,7 +94,10 @@ func BenchmarkGradient(b *testing.B) {
 // BenchmarkIteration is one iteration of GRPO but for the reward: rollout, advantages, update.
 func BenchmarkIteration(b *testing.B) {
 	s := benchSession(b)
-	tr := s.trainer()
+	tr, err := s.trainer()
+	if err != nil {
+		b.Fatal(err)
+	}
 	timed(b, s.Config.Rollout.Groups*s.Config.Rollout.GroupSize, func() (float64, error) {
 		stats, err := tr.Iterate(context.Background())
 		return stats.Seconds.Reward, err

@@ -34,7 +34,7 @@ func TestEmbeddedModels(t *testing.T) {
 				t.Fatal(err)
 			}
 			checkWords(t, s)
-			e, err := s.evaluator(Silent{}).course(t.Context(), s.sampler(s.base, nil), 0)
+			e, err := s.evaluator(Silent{}).course(t.Context(), samplerOf(t, s, s.base, nil), 0)
 			if err != nil {
 				t.Fatal(err)
 			}

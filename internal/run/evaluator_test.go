@@ -54,7 +54,7 @@ func TestDeal(t *testing.T) {
 func TestCourseIsPartOfFull(t *testing.T) {
 	s := openTiny(t, "glyphs", tinyModel(t, "glyphs"), "eval.prompts=2", "eval.samples_per_prompt=2", "eval.final_samples_per_prompt=3")
 	e := s.evaluator(Silent{})
-	base := s.sampler(s.base, nil)
+	base := samplerOf(t, s, s.base, nil)
 	full, part, err := e.full(t.Context(), base, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func divergence(t *testing.T, s *Session, mode eval.Mode, move float32) (float64
 	for i := range theta.Trainable() {
 		theta.Trainable()[i] += move
 	}
-	tuned := s.sampler(theta, s.sampler(s.base, nil))
+	tuned := samplerOf(t, s, theta, samplerOf(t, s, s.base, nil))
 	if _, err := tuned.Sample(t.Context(), s.Problem.HeldOut[:3], 2, mode); err != nil {
 		t.Fatal(err)
 	}
@@ -119,8 +119,8 @@ func TestCourseDivergence(t *testing.T) {
 	for i := range theta.Trainable() { // of an adapter, both factors
 		theta.Trainable()[i] += 0.1
 	}
-	e, base := s.evaluator(Silent{}), s.sampler(s.base, nil)
-	tuned := s.sampler(theta, base)
+	e, base := s.evaluator(Silent{}), samplerOf(t, s, s.base, nil)
+	tuned := samplerOf(t, s, theta, base)
 	full, _, err := e.full(t.Context(), tuned, 1)
 	if err != nil {
 		t.Fatal(err)

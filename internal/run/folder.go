@@ -19,6 +19,7 @@ import (
 	"flowgrpo/internal/atomicfile"
 	"flowgrpo/internal/config"
 	"flowgrpo/internal/tensorboard"
+	"flowgrpo/rollout"
 	"flowgrpo/task"
 )
 
@@ -204,6 +205,15 @@ func (f *folder) log(m eval.Metrics) error {
 		}
 	}
 	return f.board.Scalars(int64(m[eval.KeyIteration]), scalars)
+}
+
+// lost notes in run.json, when that is next written, that a device is lost, and says so.
+func (f *folder) lost(device rollout.Failure, progress Progress) {
+	if f.info.Environment == nil {
+		f.info.Environment = map[string]string{}
+	}
+	f.info.Environment["lost "+device.Device] = fmt.Sprintf("%s: %v", time.Now().UTC().Format(time.RFC3339), device.Err)
+	progress.Say("warning: device %s is lost and does no more work: %v", device.Device, device.Err)
 }
 
 // samples writes the pictures of an iteration.

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"flowgrpo/eval"
+	"flowgrpo/internal/gpu"
 	"flowgrpo/internal/kernel"
 )
 
@@ -41,6 +43,25 @@ func Environment() map[string]string {
 	}
 }
 
+// GPUs says which GPUs the program can use, or what is missing.
+func GPUs() string {
+	infos, err := gpu.Devices()
+	if err != nil {
+		return err.Error()
+	}
+	return describeGPUs(infos)
+}
+
+// describeGPUs says which GPUs infos are.
+func describeGPUs(infos []gpu.Info) string {
+	var each []string
+	for _, i := range infos {
+		each = append(each, fmt.Sprintf("%d: %s, %.1f GiB, compute capability %d.%d", i.Index, i.Name, float64(i.Memory)/(1<<30), i.Major, i.Minor))
+	}
+	driver := infos[0].Driver
+	return fmt.Sprintf("%s; driver for CUDA %d.%d", strings.Join(each, "; "), driver/1000, driver%1000/10)
+}
+
 // baseKey is where run.json has the digest of the base model.
 const baseKey = "base sha256"
 
@@ -48,6 +69,9 @@ func newInfo(s *Session, o Options) eval.RunInfo {
 	version, revision := Version()
 	env := Environment()
 	env["workers"] = fmt.Sprint(s.workers)
+	if used := s.devices.describe(); used != "" {
+		env["devices"] = used
+	}
 	env[baseKey] = s.baseDigest
 	return eval.RunInfo{
 		Task: s.Problem.Name, Version: version, Revision: revision, Seed: s.Config.Seed,

@@ -2,7 +2,7 @@ package run
 
 import "flowgrpo/policy"
 
-// Memory is what a training run needs, in bytes. Buffers of programs are planned when they
+// Memory is what a training run needs of the machine's memory, in bytes. Buffers of programs are planned when they
 // are compiled, so that this is known before anything runs.
 type Memory struct {
 	Weights      int `json:"weights"`      // as they are, and packed for the products
@@ -12,6 +12,8 @@ type Memory struct {
 	Trajectories int `json:"trajectories"` // of one iteration
 	Conditions   int `json:"conditions"`   // encoded training prompts, which are kept
 	Total        int `json:"total"`
+
+	GPU *GPUMemory `json:"gpu,omitempty"` // what it needs of a GPU
 }
 
 // memory plans the memory of a run that trains that many steps of a trajectory.
@@ -21,17 +23,30 @@ func (s *Session) memory(trainedSteps int) (Memory, error) {
 	m := Memory{Trajectories: s.trajectories(trainedSteps)}
 	m.Conditions = 4 * len(s.Problem.Train) * (shape.Tokens*shape.Joint + shape.Pooled)
 	// What is trained comes twice: beside the base or an adapter on it.
-	m.Weights = 4*(len(s.Model.Weights.Data())+trained) + s.matrices(theta)
+	m.Weights = 4 * (len(s.Model.Weights.Data()) + trained)
 	m.Optimizer = 4*(1+2+1)*trained + policy.TeamBytes(trained)
 	var err error
-	if m.Gradient, err = s.gradientBytes(theta); err != nil {
-		return m, err
+	if m.GPU, err = s.gpuMemory(); err != nil {
+		return m, setup(err)
 	}
-	if m.Velocities, err = s.velocityBytes(); err != nil {
-		return m, err
+	if s.Config.Device.Use != "gpu" {
+		err = s.processorMemory(&m, theta)
 	}
 	m.Total = m.Weights + m.Optimizer + s.workers*(m.Gradient+m.Velocities) + m.Trajectories + m.Conditions
-	return m, nil
+	return m, err
+}
+
+// processorMemory adds what the programs of the processor need; with GPUs too it computes
+// velocities alone.
+func (s *Session) processorMemory(m *Memory, theta policy.Theta) (err error) {
+	m.Weights += s.matrices(theta)
+	if m.GPU == nil {
+		if m.Gradient, err = s.gradientBytes(s.Model.NewReplica(theta), s.Config.GRPO.MicroBatch); err != nil {
+			return err
+		}
+	}
+	m.Velocities, err = s.velocityBytes()
+	return err
 }
 
 // matrices returns the bytes of the packed matrices of what is trained, of the moving average
@@ -55,16 +70,15 @@ func (s *Session) trajectories(trainedSteps int) int {
 	return 4 * c.Rollout.Groups * c.Rollout.GroupSize * vectors * s.Model.Network.Shape().Dim()
 }
 
-// gradientBytes returns the bytes of the programs that a worker of the update runs, in one
-// memory: that of a gradient, and that of the reference if the loss has one.
-func (s *Session) gradientBytes(theta policy.Theta) (int, error) {
-	c, r := s.Config.GRPO, s.Model.NewReplica(theta)
-	objective := loss(c, s.total)
-	if err := r.PlanGradient(objective.Objective(), c.MicroBatch); err != nil || !objective.Refers() {
+// gradientBytes returns the bytes of the programs that the worker of the update with r runs, in
+// one memory: that of a gradient, and that of the reference if the loss has one.
+func (s *Session) gradientBytes(r *policy.Replica, batch int) (int, error) {
+	objective := loss(s.Config.GRPO, s.total)
+	if err := r.PlanGradient(objective.Objective(), batch); err != nil || !objective.Refers() {
 		return r.Bytes(), err
 	}
 	reference := r.Beside(s.base)
-	err := reference.Plan(c.MicroBatch)
+	err := reference.Plan(batch)
 	return max(r.Bytes(), reference.Bytes()), err
 }
 

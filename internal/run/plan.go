@@ -105,9 +105,12 @@ func (p *Plan) evaluations(s *Session) int {
 // estimate times a small iteration; the first of two compiles the programs.
 func (p *Plan) estimate(ctx context.Context, s *Session, evalSteps int) error {
 	c := s.Config
-	tr := s.trainer()
+	tr, err := s.trainer()
+	if err != nil {
+		return err
+	}
 	tr.Reward = distinct{tr.Reward}
-	tr.Groups, tr.GroupSize, tr.Keep, tr.Passes = s.workers, max(2, c.Rollout.Batch), 0, 1
+	tr.Groups, tr.GroupSize, tr.Keep, tr.Passes = tr.Rollout.Devices(), max(2, s.devices.largest(c.Rollout.Batch)), 0, 1
 	if _, err := tr.Iterate(ctx); err != nil {
 		return err
 	}

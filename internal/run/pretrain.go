@@ -8,10 +8,12 @@ import (
 
 	"flowgrpo/eval"
 	"flowgrpo/internal/config"
+	"flowgrpo/internal/graph"
 	"flowgrpo/internal/imagefolder"
 	"flowgrpo/internal/optim"
 	"flowgrpo/internal/pretrain"
 	"flowgrpo/policy"
+	"flowgrpo/rollout"
 	"flowgrpo/task"
 )
 
@@ -43,7 +45,10 @@ func openPretraining(c *config.Config) (*Pretraining, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Path, err)
 	}
-	s := newSession(c, problem)
+	s, err := newSession(c, problem)
+	if err != nil {
+		return nil, err
+	}
 	s.Model, s.encode = policy.NewModel(&policy.Captioned{Network: net, Text: text}, nil, c.Seed), text.TokenCondition
 	if len(c.Reward) > 0 {
 		if err := s.openRewards(); err != nil {
@@ -106,10 +111,10 @@ func newNetwork(c *config.Config, source shaped) (policy.Network, error) {
 }
 
 // pretrainSettings returns the settings of the trainer.
-func pretrainSettings(c *config.Config) pretrain.Settings {
+func pretrainSettings(c *config.Config, backends []graph.Backend) pretrain.Settings {
 	p, o := c.Pretrain, c.Optimizer
 	return pretrain.Settings{
-		Seed: c.Seed, Batch: p.Batch, MicroBatch: min(p.MicroBatch, p.Batch), Workers: workers(c.Rollout.Workers),
+		Backends: backends, Seed: c.Seed, Batch: p.Batch, MicroBatch: min(p.MicroBatch, p.Batch), Workers: workers(c.Rollout.Workers),
 		EMADecay: p.EMADecay, TimeMean: p.TimeMean, TimeStd: p.TimeStd, Dropout: p.CaptionDropout,
 		Optimizer: optim.Settings{
 			LR: p.LR, Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps, WeightDecay: o.WeightDecay, ClipNorm: o.GradClip,
@@ -166,10 +171,17 @@ func (r *pretrainRun) work(ctx context.Context, half bool) error {
 		return err
 	}
 	r.Model.Recompute = r.Config.Pretrain.Recompute
-	r.trainer = pretrain.NewTrainer(r.Model, r.source, pretrainSettings(r.Config))
-	r.tuned = r.sampler(r.trainer.EMA.Average, nil)
+	r.devices.onLost = func(f rollout.Failure) { r.folder.lost(f, r.options.Progress) }
+	backends, err := r.devices.backends()
+	if err != nil {
+		return err
+	}
+	r.trainer = pretrain.NewTrainer(r.Model, r.source, pretrainSettings(r.Config, backends))
+	if r.tuned, err = r.sampler(r.trainer.EMA.Average, nil); err != nil {
+		return err
+	}
 	r.judge = r.evaluator(r.options.Progress)
-	err := r.steps(ctx)
+	err = r.steps(ctx)
 	if err != nil && !errors.Is(err, ErrStopped) {
 		return err
 	}

@@ -18,7 +18,6 @@ import (
 	"flowgrpo/internal/optim"
 	"flowgrpo/policy"
 	"flowgrpo/reward"
-	"flowgrpo/rollout"
 )
 
 // A SetupError is what keeps a run from starting: a recipe, model, prompt file or
@@ -51,12 +50,13 @@ type Session struct {
 	judge      reward.Reward // in the same unit; may be nil
 	average    eval.Average
 	workers    int
+	devices    *devices
 	encode     func(text string) policy.Condition
 	conditions map[string]policy.Condition
 }
 
 // Open opens what a training recipe names. Every error is an [*config.Error] or a
-// [*SetupError].
+// [*SetupError]. [Session.Fits] says whether the devices have the memory to train.
 func Open(c *config.Config) (*Session, error) {
 	if err := c.CheckTrain(); err != nil {
 		return nil, err
@@ -70,7 +70,10 @@ func open(c *config.Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := newSession(c, problem)
+	s, err := newSession(c, problem)
+	if err != nil {
+		return nil, err
+	}
 	if s.Model, err = openModel(c); err != nil {
 		return nil, err
 	}
@@ -86,8 +89,11 @@ func open(c *config.Config) (*Session, error) {
 	return s, s.prepare()
 }
 
-func newSession(c *config.Config, p *Problem) *Session {
-	return &Session{Config: c, Problem: p, workers: workers(c.Rollout.Workers), conditions: map[string]policy.Condition{}}
+func newSession(c *config.Config, p *Problem) (*Session, error) {
+	d, err := openDevices(c, thisMachine{})
+	return &Session{
+		Config: c, Problem: p, workers: workers(c.Rollout.Workers), devices: d, conditions: map[string]policy.Condition{},
+	}, err
 }
 
 // openRewards makes the rewards of the recipe and tries them on the model's shape.
@@ -197,9 +203,17 @@ func (s *Session) condition(text string) policy.Condition {
 }
 
 // trainer returns a trainer of the session's model at iteration 0.
-func (s *Session) trainer() *grpo.Trainer {
+func (s *Session) trainer() (*grpo.Trainer, error) {
 	c := s.Config
 	theta := s.Model.Theta()
+	pool, err := s.pool(theta, c.Rollout.Batch, true)
+	if err != nil {
+		return nil, err
+	}
+	backends, err := s.devices.backends()
+	if err != nil {
+		return nil, err
+	}
 	times := schedule(c.Rollout, s.Model.Network, c.Rollout.Steps)
 	return grpo.NewTrainer(grpo.Settings{
 		Model: s.Model, Reference: s.base, EMA: policy.NewEMA(theta, c.Train.EMADecay), Reward: s.total, Loss: loss(c.GRPO, s.total),
@@ -208,8 +222,8 @@ func (s *Session) trainer() *grpo.Trainer {
 			Schedule: times, Dynamics: dynamics(c.Rollout, times), Window: window(c.Rollout), SharedNoise: c.Rollout.SharedNoise,
 		},
 		Seed: c.Seed, Groups: c.Rollout.Groups, GroupSize: c.Rollout.GroupSize, Keep: c.GRPO.Keep,
-		Passes: c.GRPO.Passes, MicroBatch: c.GRPO.MicroBatch, Workers: s.workers,
+		Passes: c.GRPO.Passes, MicroBatch: c.GRPO.MicroBatch, Workers: s.workers, Backends: backends,
 		Adam:    optim.NewAdamW(theta.Size(), adam(c.Optimizer, c.Train.Iterations*c.GRPO.Passes)),
-		Rollout: rollout.NewPool(rollout.CPUs(s.Model, theta, s.workers), c.Rollout.Batch, s.Model.Network.Shape().Dim()),
-	})
+		Rollout: pool,
+	}), nil
 }

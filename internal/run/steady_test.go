@@ -23,7 +23,10 @@ func TestMemoryIsSteady(t *testing.T) {
 	)
 	s := openTiny(t, "glyphs", tinyModel(t, "glyphs"), append(contrast, fmt.Sprintf("train.iterations=%d", warmUp+iterations))...)
 	s.Problem.Train = s.Problem.Train[:prompts]
-	trainer := s.trainer()
+	trainer, err := s.trainer()
+	if err != nil {
+		t.Fatal(err)
+	}
 	after := func(iterations int) map[string]int {
 		for range iterations {
 			if _, err := trainer.Iterate(t.Context()); err != nil {

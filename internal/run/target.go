@@ -12,6 +12,7 @@ import (
 	"flowgrpo/internal/base"
 	"flowgrpo/internal/config"
 	"flowgrpo/policy"
+	"flowgrpo/rollout"
 	"flowgrpo/task"
 )
 
@@ -129,7 +130,10 @@ func OpenModel(name string, c *config.Config) (*Target, error) {
 		}
 		own.Rollout.Schedule, own.Rollout.Shift = "sd3", m.Shift
 	}
-	s := newSession(&own, nil)
+	s, err := newSession(&own, nil)
+	if err != nil {
+		return nil, setup(err)
+	}
 	s.Model = m
 	s.base = m.Reference()
 	if err := m.Guide(c.Train.Guidance); err != nil {
@@ -181,7 +185,10 @@ func EvaluateModel(name string, c *config.Config) (*Target, error) {
 // Draw draws n pictures of every prompt with the ODE in the given number of steps.
 // Equal seeds draw from equal noise.
 func (t *Target) Draw(ctx context.Context, prompts []string, n, steps int, seed int64) ([]task.Image, error) {
-	s := t.sampler(t.theta, nil)
+	s, err := t.sampler(t.theta, nil)
+	if err != nil {
+		return nil, err
+	}
 	s.seed = seed
 	list := make([]task.Prompt, len(prompts))
 	for i, text := range prompts {
@@ -197,11 +204,21 @@ func (t *Target) Evaluate(ctx context.Context, progress Progress) (eval.Evaluati
 			"--set rollout.schedule=sd3 --set rollout.shift=%g draws as the model wants it", own, drawn, own)
 	}
 	e := t.evaluator(progress)
-	var from *sampler
-	if t.Iteration > 0 {
-		from = t.sampler(t.base, nil)
+	t.devices.onLost = func(f rollout.Failure) {
+		progress.Say("warning: device %s is lost and does no more work: %v", f.Device, f.Err)
 	}
-	full, _, err := e.full(ctx, t.sampler(t.theta, from), t.Iteration)
+	var from *sampler
+	var err error
+	if t.Iteration > 0 {
+		if from, err = t.sampler(t.base, nil); err != nil {
+			return eval.Evaluation{}, err
+		}
+	}
+	tuned, err := t.sampler(t.theta, from)
+	if err != nil {
+		return eval.Evaluation{}, err
+	}
+	full, _, err := e.full(ctx, tuned, t.Iteration)
 	return full, err
 }
 

@@ -111,6 +111,16 @@ func trainTiny(t *testing.T, s *Session) string {
 	return dir
 }
 
+// samplerOf is the sampler of s with theta.
+func samplerOf(t *testing.T, s *Session, theta policy.Theta, base *sampler) *sampler {
+	t.Helper()
+	drawn, err := s.sampler(theta, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return drawn
+}
+
 // parse reads a JSON file.
 func parse[T any](t *testing.T, path string) T {
 	t.Helper()

@@ -12,6 +12,7 @@ import (
 	"flowgrpo/eval"
 	"flowgrpo/grpo"
 	"flowgrpo/internal/config"
+	"flowgrpo/rollout"
 )
 
 // Options are what a run is told besides its recipe.
@@ -135,12 +136,20 @@ func (r *trainRun) prepare(restore func(*trainRun) error) error {
 	if err := r.folder.openLogs(r.started); err != nil {
 		return err
 	}
-	r.trainer = s.trainer()
+	s.devices.onLost = func(f rollout.Failure) { r.folder.lost(f, r.options.Progress) }
+	var err error
+	if r.trainer, err = s.trainer(); err != nil {
+		return err
+	}
 	if err := restore(r); err != nil {
 		return err
 	}
-	r.base = s.sampler(s.base, nil)
-	r.tuned = s.sampler(r.trainer.EMA.Average, r.base)
+	if r.base, err = s.sampler(s.base, nil); err != nil {
+		return err
+	}
+	if r.tuned, err = s.sampler(r.trainer.EMA.Average, r.base); err != nil {
+		return err
+	}
 	r.judge = s.evaluator(r.options.Progress)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"flowgrpo/eval"
 	"flowgrpo/grpo"
 	"flowgrpo/internal/config"
+	"flowgrpo/internal/gpu"
 	"flowgrpo/internal/imagefolder"
 	"flowgrpo/internal/optim"
 	"flowgrpo/policy"
@@ -208,6 +209,18 @@ func crop(name string) imagefolder.Crop {
 		return imagefolder.Random
 	}
 	panic(unknown("pretrain.crop", name))
+}
+
+func precision(name string) gpu.Precision {
+	switch name {
+	case "float32":
+		return gpu.Strict
+	case "tf32":
+		return gpu.TF32
+	case "bfloat16":
+		return gpu.BFloat16
+	}
+	panic(unknown("device.precision", name))
 }
 
 // limits returns the thresholds of the monitor.

@@ -65,6 +65,8 @@ func TestEveryWordIsWired(t *testing.T) {
 		"pretrain.schedule":  func(w string) { rate(w, 1, 10, 0.1).Factor(3) },
 		"eval.solver":        func(w string) { solver(w) },
 		"pretrain.crop":      func(w string) { crop(w) },
+		"device.use":         func(string) {}, // compared in devices.go
+		"device.precision":   func(w string) { precision(w) },
 		"monitor.action":     func(string) {}, // compared in watch
 		"network.kind":       func(string) {}, // one word
 		"network.qk_norm":    func(string) {}, // passed on

@@ -9,6 +9,7 @@ using Run = void (*)(const void *params, const unsigned grid[3], unsigned thread
 struct CUfunc_st {
 	Run run;
 	unsigned shared; // the most dynamic shared memory
+	size_t first;    // where its parameters begin
 };
 
 struct CUmod_st {
@@ -35,7 +36,7 @@ CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned n, CUj
 	if (CUresult r = ready())
 		return r;
 	auto text = static_cast<const char *>(image);
-	if (strncmp(text, "error", 5) == 0) {
+	if (strstr(text, "\nerror") != nullptr) {
 		for (unsigned i = 0; i + 1 < n; i++)
 			if (options[i] == CU_JIT_ERROR_LOG_BUFFER && options[i + 1] == CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES)
 				snprintf(static_cast<char *>(values[i]), size_t(values[i + 1]), "line 1; fatal: %.40s\n", text);
@@ -59,6 +60,13 @@ static bool exported(const std::string &image, const std::string &name)
 	return image.find(".version") == std::string::npos || image.find(".entry " + name + "(") != std::string::npos;
 }
 
+// First returns where the parameters of a kernel begin. On Hopper they follow 528 bytes of others, so
+// that the first, if it is aligned to 64, comes 48 later.
+static size_t first(const std::string &image, const std::string &name)
+{
+	return image.find(".entry " + name + "(\n\t.param .align 64 ") == std::string::npos ? 0 : 48;
+}
+
 CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name)
 {
 	std::lock_guard lock(state);
@@ -67,7 +75,7 @@ CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *
 	auto kernel = kernels().find(name);
 	if (kernel == kernels().end() || !exported(module->image, name))
 		return CUDA_ERROR_NOT_FOUND;
-	*function = &module->functions.try_emplace(name, CUfunc_st{kernel->second, 48 << 10}).first->second;
+	*function = &module->functions.try_emplace(name, CUfunc_st{kernel->second, 48 << 10, first(module->image, name)}).first->second;
 	return CUDA_SUCCESS;
 }
 
@@ -79,6 +87,17 @@ CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute,
 	if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES || value < 0 || value > 227 << 10)
 		return CUDA_ERROR_INVALID_VALUE;
 	function->shared = value;
+	return CUDA_SUCCESS;
+}
+
+CUresult cuFuncGetParamInfo(CUfunction function, size_t index, size_t *offset, size_t *)
+{
+	std::lock_guard lock(state);
+	if (CUresult r = ready())
+		return r;
+	if (index != 0)
+		return CUDA_ERROR_INVALID_VALUE; // nobody asks for others
+	*offset = function->first;
 	return CUDA_SUCCESS;
 }
 
@@ -120,6 +139,9 @@ CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned 
 		return CUDA_ERROR_INVALID_VALUE;
 	if (!gx || !gy || !gz || gx > 0x7fffffff || gy > 65535 || gz > 65535 || !bx || bx > 1024 || shared > function->shared)
 		return CUDA_ERROR_INVALID_VALUE;
+	if (params.size() > 4096 || params.size() < function->first)
+		return CUDA_ERROR_INVALID_VALUE;
+	params.erase(0, function->first);
 	CUcontext device = current;
 	Run run = function->run;
 	Work work = [=] {
@@ -133,8 +155,6 @@ CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned 
 		run(aligned, grid, bx, shared);
 		return CUDA_SUCCESS;
 	};
-	if (params.size() > 4096)
-		return CUDA_ERROR_INVALID_VALUE;
 	if (stream && stream->recording)
 		return submit(stream, work);
 	lock.unlock(); // kernels of several devices run at the same time

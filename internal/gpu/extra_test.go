@@ -1,0 +1,253 @@
+//go:build gpu
+
+package gpu
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"flowgrpo/internal/cuda"
+	"flowgrpo/internal/graph"
+	"flowgrpo/internal/kernel"
+	"flowgrpo/internal/rng"
+	"flowgrpo/sde"
+)
+
+// A bench is memory on a device and launches on it.
+type bench struct {
+	t *testing.T
+	q *Queue
+}
+
+// put copies x to the device.
+func put[T any](b bench, x []T) cuda.Ptr {
+	b.t.Helper()
+	bytes := len(x) * int(unsafe.Sizeof(x[0]))
+	at, err := b.q.device.ctx.Alloc(bytes)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() {
+		defer b.q.device.Enter()()
+		if err := b.q.device.ctx.Free(at); err != nil {
+			b.t.Error(err)
+		}
+	})
+	if err := b.q.stream.CopyIn(at, unsafe.Pointer(&x[0]), bytes); err != nil {
+		b.t.Fatal(err)
+	}
+	return at
+}
+
+// get copies to x from the device, after all launches.
+func get[T any](b bench, x []T, at cuda.Ptr) []T {
+	b.t.Helper()
+	if err := b.q.stream.CopyOut(unsafe.Pointer(&x[0]), at, len(x)*int(unsafe.Sizeof(x[0]))); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.q.stream.Synchronize(); err != nil {
+		b.t.Fatal(err)
+	}
+	return x
+}
+
+func (b bench) run(launches ...launch) {
+	b.t.Helper()
+	for _, l := range launches {
+		f, err := b.q.device.kernels.function(l.kernel, l.Shared)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if err := b.q.stream.Launch(f, l.Launch); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+func onBench(t *testing.T, f func(b bench)) {
+	t.Helper()
+	b := bench{t, testQueue(t, Strict)}
+	defer b.q.device.Enter()()
+	f(b)
+}
+
+func normals(n int, sample uint32) []float32 {
+	x := make([]float32, n)
+	rng.Key{Seed: 12, Purpose: rng.Data, Sample: sample}.Normals(x)
+	return x
+}
+
+func equalBits(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	for i := range want {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+			t.Errorf("%s: element %d is %v (%#x), want %v (%#x)", what, i, got[i], math.Float32bits(got[i]), want[i], math.Float32bits(want[i]))
+			return
+		}
+	}
+}
+
+var vectorSizes = []int{1, 2, 3, 4, 5, 7, 8, 63, 100, 255, 256, 257, 1000, 1023, 1024, 1025, 1027, 4096, 9999}
+
+// someKeys has keys with all fields in use.
+func someKeys(n int) []rng.Key {
+	keys := make([]rng.Key, n)
+	for i := range keys {
+		u := uint32(i)
+		keys[i] = rng.Key{Seed: -7 + int64(i)<<40, Purpose: rng.StepNoise, Iteration: 1 + u, Prompt: 2 * u, Sample: 3, Step: 4 + u*u}
+	}
+	return keys
+}
+
+func TestDraw(t *testing.T) {
+	for _, samples := range []int{1, 3} {
+		for _, n := range vectorSizes {
+			onBench(t, func(b bench) {
+				keys, got := someKeys(samples), make([]float32, samples*n)
+				out := put(b, got)
+				b.run(draw(put(b, noiseKeys(keys)), out, samples, n))
+				get(b, got, out)
+				for i, k := range keys {
+					want := make([]float32, n)
+					k.Normals(want)
+					equalBits(t, fmt.Sprintf("sample %d of %d normals", i, n), got[i*n:(i+1)*n], want)
+				}
+			})
+		}
+	}
+}
+
+// Many draws, among which are those near the ends of the transform's ranges.
+func TestManyDraws(t *testing.T) {
+	const n = 300_000
+	onBench(t, func(b bench) {
+		k, want := rng.Key{Seed: 1, Purpose: rng.InitNoise}, make([]float32, n)
+		k.Normals(want)
+		out := put(b, make([]float32, n))
+		b.run(draw(put(b, noiseKeys([]rng.Key{k})), out, 1, n))
+		equalBits(t, "normals", get(b, make([]float32, n), out), want)
+	})
+}
+
+func TestRolloutStep(t *testing.T) {
+	for _, n := range append(slices.Clone(vectorSizes), 4095, 4097, 12289) {
+		for _, samples := range []int{1, 2, 5} {
+			onBench(t, func(b bench) { checkRolloutStep(b, samples, n) })
+		}
+	}
+}
+
+func checkRolloutStep(b bench, samples, n int) {
+	b.t.Helper()
+	x, v, keys := normals(samples*n, 1), normals(samples*n, 2), someKeys(samples)
+	var steps []float64
+	for i := range samples {
+		steps = append(steps, .93+.01*float64(i), -.17, []float64{.21, 0, 1.3}[i%3])
+	}
+	s := rolloutStep{
+		x: put(b, x), v: put(b, v), next: put(b, make([]float32, samples*n)), steps: put(b, steps),
+		keys: put(b, noiseKeys(keys)), logp: put(b, make([]float64, samples)), samples: samples, n: n,
+	}
+	b.run(s.launches()...)
+	next, logp := get(b, make([]float32, samples*n), s.next), get(b, make([]float64, samples), s.logp)
+	s.next = s.v // in place, the same; but not the density
+	b.run(s.launches()[0])
+	equalBits(b.t, "a step in place", get(b, make([]float32, samples*n), s.next), next)
+	for i, k := range keys {
+		tr := sde.Transition{X: steps[3*i], V: steps[3*i+1], Std: steps[3*i+2]}
+		want, noise, at := make([]float32, n), make([]float32, n), i*n
+		k.Normals(noise)
+		tr.Step(want, x[at:at+n], v[at:at+n], noise)
+		equalBits(b.t, fmt.Sprintf("step of sample %d of %d elements", i, n), next[at:at+n], want)
+		density := 0.0
+		if tr.Std > 0 {
+			density = tr.LogProb(want, x[at:at+n], v[at:at+n])
+		}
+		if logp[i] != density {
+			b.t.Errorf("log-probability of %d elements is %v, want %v", n, logp[i], density)
+		}
+	}
+}
+
+func TestUpdates(t *testing.T) {
+	for _, n := range vectorSizes {
+		onBench(t, func(b bench) {
+			p, g, m, v := normals(n, 1), normals(n, 2), make([]float32, n), make([]float32, n)
+			dp, dg, dm, dv, average := put(b, p), put(b, g), put(b, m), put(b, v), put(b, g)
+			for step := 1; step <= 3; step++ {
+				o := kernel.AdamWStep{LR: 1e-3, Beta1: .9, Beta2: .999, Eps: 1e-8, WeightDecay: .01, Step: step}
+				kernel.AdamW(p, g, m, v, o)
+				b.run(adamW(dp, dg, dm, dv, n, o))
+			}
+			equalBits(t, "parameters", get(b, make([]float32, n), dp), p)
+			equalBits(t, "first moments", get(b, make([]float32, n), dm), m)
+			equalBits(t, "second moments", get(b, make([]float32, n), dv), v)
+
+			want := slices.Clone(g)
+			kernel.EMA(want, p, .99)
+			b.run(ema(average, dp, n, .99))
+			equalBits(t, "average", get(b, make([]float32, n), average), want)
+
+			kernel.Axpy(want, -.3, p)
+			b.run(axpy(average, dp, n, -.3))
+			equalBits(t, "axpy", get(b, make([]float32, n), average), want)
+		})
+	}
+}
+
+func TestSquares(t *testing.T) {
+	for _, n := range append(slices.Clone(vectorSizes), 70_001, 600_001) {
+		onBench(t, func(b bench) {
+			x := normals(n, 3)
+			sum := func() []float64 {
+				out := put(b, make([]float64, 2))
+				b.run(squares(put(b, x), out, put(b, make([]byte, squaresScratch(n))), n)...)
+				return get(b, make([]float64, 2), out)
+			}
+			near64(t, fmt.Sprintf("squares of %d elements", n), sum(), []float64{kernel.SumSquares(x), 0})
+			x[n-1] = float32(math.NaN())
+			x[n/2] = float32(math.Inf(-1))
+			want := 2.0
+			if n-1 == n/2 {
+				want = 1
+			}
+			if got := sum(); got[1] != want {
+				t.Errorf("%v of %d elements are not finite, want %v", got[1], n, want)
+			}
+		})
+	}
+}
+
+// With add, results are added to what is there.
+func TestAdding(t *testing.T) {
+	for _, d := range []int{3, 64, 200, 700} {
+		onBench(t, func(b bench) {
+			const rows = 37
+			x, dy, before := normals(rows*d, 1), normals(rows*d, 2), normals(rows*d, 3)
+			at := func(v []float32, shape ...int) tensor { return tensor{at: put(b, v), shape: shape} }
+			run := func(op graph.Op, out tensor, in ...tensor) []float32 {
+				e := &emitter{device: b.q.device, scratch: put(b, make([]float32, 64<<10))}
+				ops()[op.Name](e, call{op: op, in: in, out: out, add: true})
+				b.run(e.launches...)
+				return get(b, make([]float32, out.size()), out.at)
+			}
+			in := at(x, rows, d)
+			want := slices.Clone(before)
+			kernel.Axpy(want, .7, x)
+			equalBits(t, "scale", run(graph.Op{Name: "scale", Params: []float64{.7}}, at(before, rows, d), in), want)
+			want = slices.Clone(before)
+			kernel.Add(want, want, x)
+			equalBits(t, "reshape", run(graph.Op{Name: "reshape"}, at(before, d, rows), in), want)
+
+			want = slices.Clone(before[:d])
+			kernel.RMSNormGrad(nil, want, x, nil, dy, rows, d, 1e-5)
+			got := run(graph.Op{Name: "rms-norm-grad-w", Params: []float64{1e-5}}, at(before[:d], d), in, at(before[:d], d), at(dy, rows, d))
+			if e := distance(got, want); !(e < 1e-5) {
+				t.Errorf("rms norm, width %d: the sum is off by %.2g", d, e)
+			}
+		})
+	}
+}
