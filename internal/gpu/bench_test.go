@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"flowgrpo/internal/cuda"
 	"flowgrpo/internal/graph"
 	"flowgrpo/policy"
 )
@@ -38,28 +39,6 @@ func benchQueue(b *testing.B, slice int) *recorder {
 	q := testQueue(b, BFloat16)
 	q.slice = slice
 	return &recorder{Queue: q}
-}
-
-// replay returns the median time of a replay of p.
-func replay(b *testing.B, p *Program, times int) time.Duration {
-	b.Helper()
-	defer p.queue.device.Enter()()
-	start, err := p.queue.device.ctx.NewEvent()
-	check(b, err)
-	end, err := p.queue.device.ctx.NewEvent()
-	check(b, err)
-	var took []time.Duration
-	for range times {
-		check(b, p.queue.stream.Record(start))
-		check(b, p.queue.stream.Replay(p.recorded))
-		check(b, p.queue.stream.Record(end))
-		check(b, p.queue.stream.Synchronize())
-		d, err := end.Since(start)
-		check(b, err)
-		took = append(took, d)
-	}
-	slices.Sort(took)
-	return took[len(took)/2]
 }
 
 func check(b testing.TB, err error) {
@@ -104,8 +83,62 @@ func profiled(b *testing.B, p *Program, times int) []Timing {
 	return median
 }
 
-// BenchmarkProducts times y = x·Wᵀ, dx = dy·W and dW = dyᵀ·x at the network's shapes, over
-// three sets of operands in turn.
+// recorded returns a graph of what put puts on the queue's stream.
+func recorded(b *testing.B, q *Queue, put func() error) *cuda.Graph {
+	b.Helper()
+	g, err := q.stream.Capture(put)
+	check(b, err)
+	return g
+}
+
+// launchesOf puts the launches of an op on the stream of p.
+func launchesOf(p *Program, op string) func() error {
+	return func() error {
+		for _, l := range p.launches {
+			if l.op != op {
+				continue
+			}
+			f, err := p.queue.device.kernels.function(l.kernel, l.Shared)
+			if err != nil {
+				return err
+			}
+			if err := p.queue.stream.Launch(f, l.Launch); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// medianOf returns the median time of a replay of g.
+func medianOf(b *testing.B, q *Queue, g *cuda.Graph, times int) time.Duration {
+	b.Helper()
+	start, err := q.device.ctx.NewEvent()
+	check(b, err)
+	end, err := q.device.ctx.NewEvent()
+	check(b, err)
+	var took []time.Duration
+	for range times {
+		check(b, q.stream.Record(start))
+		check(b, q.stream.Replay(g))
+		check(b, q.stream.Record(end))
+		check(b, q.stream.Synchronize())
+		d, err := end.Since(start)
+		check(b, err)
+		took = append(took, d)
+	}
+	slices.Sort(took)
+	return took[len(took)/2]
+}
+
+// sets of operands are used in turn, so that they come from memory and not from the cache.
+const sets = 3
+
+// replays of a measurement, of which the median counts.
+const replays = 15
+
+// BenchmarkProducts times y = x·Wᵀ, dx = dy·W and dW = dyᵀ·x at the network's shapes, ours
+// and those of cuBLASLt on the same memory.
 func BenchmarkProducts(b *testing.B) {
 	layers := [][2]int{{1536, 1536}, {6144, 1536}, {1536, 6144}, {4608, 1536}}
 	for _, m := range []int{10856, 8192, 32768} {
@@ -116,61 +149,109 @@ func BenchmarkProducts(b *testing.B) {
 	benchProduct(b, 32, 13824, 1536)
 }
 
+// forms are the products of a layer, by op.
+var forms = [][2]string{{"x*W^T", "linear"}, {"dy*W", "linear-grad-x"}, {"dy^T*x", "linear-grad-w"}}
+
 func benchProduct(b *testing.B, m, n, k int) {
-	const sets = 3
-	var timings []Timing
+	var ours, theirs map[string]time.Duration
 	measure := func() {
-		if timings != nil {
-			return
+		if ours == nil {
+			p := productProgram(b, m, n, k)
+			ours, theirs = timeProducts(b, p, m, n, k)
+			check(b, p.free())
 		}
-		q := benchQueue(b, 1)
-		g := graph.New()
-		var loss graph.Node
-		var inputs, weights []graph.Node
-		for i := range sets {
-			name := func(s string) string { return fmt.Sprint(s, i) }
-			x, w := graph.Input(g, name("x"), 1, m, k), graph.Input(g, name("w"), n, k)
-			y := graph.Linear(x, w, nil)
-			l := graph.Dot(graph.Add(y, y), graph.Input(g, name("dy"), 1, m, n)) // the sum keeps y in bfloat16
-			if loss == nil {
-				loss = l
-			} else {
-				loss = graph.Add(loss, l)
-			}
-			inputs, weights = append(inputs, x), append(weights, w)
-		}
-		grads, err := graph.Gradients(loss, append(inputs, weights...)...)
-		check(b, err)
-		outputs := []graph.Node{loss}
-		for i, dx := range grads[:sets] {
-			outputs = append(outputs, graph.Dot(graph.Add(dx, dx), inputs[i]))
-		}
-		_, err = q.Compile(graph.Wanted{Outputs: outputs, Sums: grads[sets:]})
-		check(b, err)
-		p := q.last()
-		for i := range sets {
-			p.Bind(fmt.Sprint("x", i), byName(fmt.Sprint("input.x", i), m*k))
-			p.Bind(fmt.Sprint("w", i), byName(fmt.Sprint("input.w", i), n*k))
-			p.Bind(fmt.Sprint("dy", i), byName(fmt.Sprint("input.dy", i), m*n))
-		}
-		for i := range sets {
-			p.BindSum(i, make([]float32, p.sums[i].size()))
-		}
-		check(b, p.Run(false))
-		timings = profiled(b, p, 10)
-		p.free()
 	}
-	for _, form := range [][2]string{{"x*W^T", "linear"}, {"dy*W", "linear-grad-x"}, {"dy^T*x", "linear-grad-w"}} {
+	for _, form := range forms {
 		b.Run(fmt.Sprintf("%s/%dx%dx%d", form[0], m, n, k), func(b *testing.B) {
 			once(b, measure)
-			var took time.Duration
-			for _, t := range timings {
-				if t.Op == form[1] {
-					took += t.Took
-				}
+			took := ours[form[1]]
+			report(b, took, 2*float64(m)*float64(n)*float64(k))
+			if other, ok := theirs[form[1]]; ok {
+				b.ReportMetric(other.Seconds()*1e3, "cublaslt-ms")
+				b.ReportMetric(other.Seconds()/took.Seconds(), "of-cublaslt")
 			}
-			report(b, took/sets, 2*float64(m)*float64(n)*float64(k))
 		})
+	}
+}
+
+// productProgram runs once a program of layers forward and backward.
+func productProgram(b *testing.B, m, n, k int) *Program {
+	q := benchQueue(b, 1)
+	g := graph.New()
+	var loss graph.Node
+	var inputs, weights []graph.Node
+	for i := range sets {
+		name := func(s string) string { return fmt.Sprint(s, i) }
+		x, w := graph.Input(g, name("x"), 1, m, k), graph.Input(g, name("w"), n, k)
+		y := graph.Linear(x, w, nil)
+		l := graph.Dot(graph.Add(y, y), graph.Input(g, name("dy"), 1, m, n)) // the sum keeps y in bfloat16
+		if loss == nil {
+			loss = l
+		} else {
+			loss = graph.Add(loss, l)
+		}
+		inputs, weights = append(inputs, x), append(weights, w)
+	}
+	grads, err := graph.Gradients(loss, append(inputs, weights...)...)
+	check(b, err)
+	outputs := []graph.Node{loss}
+	for i, dx := range grads[:sets] {
+		outputs = append(outputs, graph.Dot(graph.Add(dx, dx), inputs[i]))
+	}
+	_, err = q.Compile(graph.Wanted{Outputs: outputs, Sums: grads[sets:]})
+	check(b, err)
+	p := q.last()
+	for i := range sets {
+		p.Bind(fmt.Sprint("x", i), byName(fmt.Sprint("input.x", i), m*k))
+		p.Bind(fmt.Sprint("w", i), byName(fmt.Sprint("input.w", i), n*k))
+		p.Bind(fmt.Sprint("dy", i), byName(fmt.Sprint("input.dy", i), m*n))
+		p.BindSum(i, make([]float32, p.sums[i].size()))
+	}
+	check(b, p.Run(false))
+	return p
+}
+
+// timeProducts returns the time of one product by op, ours and, where there is cuBLASLt, its.
+func timeProducts(b *testing.B, p *Program, m, n, k int) (ours, theirs map[string]time.Duration) {
+	defer p.queue.device.Enter()()
+	ours, theirs = map[string]time.Duration{}, map[string]time.Duration{}
+	lt, err := cuda.NewLt(p.queue.device.ctx)
+	if err != nil {
+		b.Log(err)
+	}
+	for _, form := range forms {
+		op := form[1]
+		ours[op] = medianOf(b, p.queue, recorded(b, p.queue, launchesOf(p, op)), replays) / sets
+		if lt != nil {
+			theirs[op] = medianOf(b, p.queue, recorded(b, p.queue, productsByLt(b, lt, p, op, m, n, k)), replays) / sets
+		}
+	}
+	return ours, theirs
+}
+
+// productsByLt puts the products of an op on the stream, as cuBLASLt computes them.
+func productsByLt(b *testing.B, lt *cuda.Lt, p *Program, op string, m, n, k int) func() error {
+	const workspace = 32 << 20
+	product := map[string]cuda.Product{
+		"linear":        {M: m, N: n, K: k, TransposeB: true, Out: cuda.BFloat16},
+		"linear-grad-x": {M: m, N: k, K: n, Out: cuda.BFloat16},
+		"linear-grad-w": {M: n, N: k, K: m, TransposeA: true, Out: cuda.Float32},
+	}[op]
+	product.In, product.Workspace = cuda.BFloat16, workspace
+	plan, err := lt.Plan(product)
+	check(b, err)
+	space, err := p.queue.device.ctx.Alloc(workspace)
+	check(b, err)
+	return func() error {
+		for _, c := range p.calls {
+			if c.Op.Name != op {
+				continue
+			}
+			if err := plan.Run(p.queue.stream, p.address(c.In[0]), p.address(c.In[1]), p.address(c.Out), 0, space); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 }
 
@@ -186,9 +267,9 @@ func BenchmarkAttention(b *testing.B) {
 }
 
 func benchAttention(b *testing.B, batch, tokens, heads, width int) {
-	var timings []Timing
+	took := map[string]time.Duration{}
 	measure := func() {
-		if timings != nil {
+		if len(took) > 0 {
 			return
 		}
 		q := benchQueue(b, 1)
@@ -211,8 +292,11 @@ func benchAttention(b *testing.B, batch, tokens, heads, width int) {
 			p.BindSum(i, make([]float32, p.sums[i].size()))
 		}
 		check(b, p.Run(false))
-		timings = profiled(b, p, 10)
-		p.free()
+		defer q.device.Enter()()
+		for _, op := range []string{"attention", "attention-grad"} {
+			took[op] = medianOf(b, p.queue, recorded(b, p.queue, launchesOf(p, op)), replays)
+		}
+		check(b, p.free())
 	}
 	flops := float64(batch) * float64(heads) * float64(tokens) * float64(tokens) * float64(width)
 	for _, way := range []struct {
@@ -221,13 +305,7 @@ func benchAttention(b *testing.B, batch, tokens, heads, width int) {
 	}{{"forward", "attention", 4}, {"backward", "attention-grad", 10}} {
 		b.Run(fmt.Sprintf("%s/%dx%d", way.name, batch, tokens), func(b *testing.B) {
 			once(b, measure)
-			var took time.Duration
-			for _, t := range timings {
-				if t.Op == way.op {
-					took += t.Took
-				}
-			}
-			report(b, took, way.factor*flops)
+			report(b, took[way.op], way.factor*flops)
 		})
 	}
 }
@@ -292,7 +370,7 @@ func benchVelocity(b *testing.B, withGuidance bool, batch int) {
 	check(b, r.VelocityAt(dst, in.X, in.T, in.Cond))
 	whole := time.Since(begin)
 	products, attention := mediumFlops(m, q)
-	took := replay(b, q.last(), 7)
+	took := medianOf(b, q.Queue, q.last().recorded, replays)
 	report(b, took, products+attention)
 	b.ReportMetric(whole.Seconds()*1e3, "ms-with-copies")
 	printProfile(b, q.last())
@@ -312,7 +390,7 @@ func benchGradient(b *testing.B, withGuidance bool, batch int) {
 	_, err = r.Gradient(grad, objective, in)
 	check(b, err)
 	whole := time.Since(begin)
-	took := replay(b, q.last(), 5)
+	took := medianOf(b, q.Queue, q.last().recorded, replays)
 	report(b, took, 2*products+3.5*attention)
 	b.ReportMetric(whole.Seconds()*1e3, "ms-with-copies")
 	b.ReportMetric(float64(q.last().Bytes())/(1<<30), "GiB")
@@ -351,8 +429,8 @@ func printProfile(b *testing.B, p *Program) {
 	}
 	slices.SortFunc(keys, func(x, y string) int { return int(total[y] - total[x]) })
 	var text strings.Builder
-	for _, k := range keys[:min(16, len(keys))] {
+	for _, k := range keys[:min(30, len(keys))] {
 		fmt.Fprintf(&text, "\n%5.1f%% %9.3f ms %4d × %s", 100*total[k].Seconds()/all.Seconds(), total[k].Seconds()*1e3, count[k], k)
 	}
-	b.Log(text.String())
+	fmt.Println(text.String())
 }
