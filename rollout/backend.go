@@ -1,6 +1,8 @@
 package rollout
 
 import (
+	"context"
+
 	"flowgrpo/internal/graph"
 	"flowgrpo/policy"
 )
@@ -24,6 +26,7 @@ var (
 	_ Batcher  = (*Accelerator)(nil)
 	_ Bound    = (*Accelerator)(nil)
 	_ Fallible = (*Accelerator)(nil)
+	_ Stepper  = (*Accelerator)(nil)
 )
 
 // NewAccelerator returns the device called name that runs m with theta on a backend, batch
@@ -31,6 +34,9 @@ var (
 func NewAccelerator(name string, on Backend, m *policy.Model, theta policy.Theta, batch int) *Accelerator {
 	return &Accelerator{m.NewReplicaOn(on, theta), on, name, batch}
 }
+
+// Step implements [Stepper].
+func (a *Accelerator) Step(ctx context.Context, s policy.Step) error { return a.Advance(ctx, s) }
 
 // Name implements [Device].
 func (a *Accelerator) Name() string { return a.name }

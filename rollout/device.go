@@ -1,10 +1,14 @@
 package rollout
 
-import "flowgrpo/policy"
+import (
+	"context"
+
+	"flowgrpo/policy"
+)
 
 // A Device computes velocities, such as a slot of the processor. It serves one
 // goroutine at a time. What else a pool may know of it are the optional interfaces
-// [Batcher], [Bound] and [Fallible].
+// [Batcher], [Bound], [Fallible] and [Stepper].
 type Device interface {
 	policy.VelocityModel
 	// Name identifies the device in messages, such as "cpu:1".
@@ -31,6 +35,12 @@ type Bound interface {
 // instance for want of memory. It is not asked about the context's errors.
 type Fallible interface {
 	Lost(err error) bool
+}
+
+// A Stepper is a device that makes whole steps of a rollout itself, noise and
+// log-probabilities included, with the bits that the processor gives them.
+type Stepper interface {
+	Step(ctx context.Context, s policy.Step) error
 }
 
 // A Failure says why a pool does without a device.

@@ -16,6 +16,7 @@ type field struct {
 	leaders []int              // the first request of each prompt
 	cond    []policy.Condition // theirs
 	x, v    []float32          // theirs, [prompts, dim]; scratch
+	each    []float32          // velocities of every request, [requests, dim]; scratch
 }
 
 func newField(d Device, dim int, requests []Request) *field {
@@ -35,15 +36,30 @@ func newField(d Device, dim int, requests []Request) *field {
 	return f
 }
 
-// velocity writes the velocities [requests, dim] at the states x to dst.
-func (f *field) velocity(ctx context.Context, dst, x []float32, t float64) error {
-	return f.device.Velocity(ctx, dst, x, t, f.all)
+// step makes a step of all requests: on the device if it makes steps itself, except where
+// the samples of a prompt share their state and so their velocity.
+func (f *field) step(ctx context.Context, s policy.Step, shared bool) error {
+	if d, ok := f.device.(Stepper); ok && !shared {
+		return d.Step(ctx, s)
+	}
+	velocity := f.device.Velocity
+	if shared {
+		velocity = f.sharedVelocity
+	}
+	if f.each == nil {
+		f.each = make([]float32, len(f.all)*f.dim)
+	}
+	if err := velocity(ctx, f.each, s.X, s.T, f.all); err != nil {
+		return err
+	}
+	s.Finish(f.each)
+	return nil
 }
 
 // sharedVelocity is velocity where the samples of a prompt are in one state: one
 // evaluation per prompt serves them all (the ODE prefix of Flow-GRPO-Fast). A device's
-// velocities do not depend on the batch, so these are the bits of velocity.
-func (f *field) sharedVelocity(ctx context.Context, dst, x []float32, t float64) error {
+// velocities do not depend on the batch, so these are the bits of the device's Velocity.
+func (f *field) sharedVelocity(ctx context.Context, dst, x []float32, t float64, _ []policy.Condition) error {
 	row := func(x []float32, i int) []float32 { return x[i*f.dim : (i+1)*f.dim] }
 	for j, i := range f.leaders {
 		copy(row(f.x, j), row(x, i))

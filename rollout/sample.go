@@ -3,9 +3,9 @@ package rollout
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"flowgrpo/internal/rng"
+	"flowgrpo/policy"
 	"flowgrpo/sde"
 )
 
@@ -109,34 +109,30 @@ func (p *Pool) sampleChunk(ctx context.Context, d Device, how Process, noise Noi
 	for i := range states {
 		states[i] = make([]float32, n*dim)
 	}
-	v, eps := make([]float32, n*dim), make([]float32, dim)
 	row := func(x []float32, i int) []float32 { return x[i*dim : (i+1)*dim : (i+1)*dim] }
 	for i, r := range requests {
 		noise.initial(r, how.SharedNoise).Normals(row(states[0], i))
 		out[i] = Trajectory{Request: r, Logp: make([]float64, steps), Velocities: make([][]float32, steps)}
 	}
 	field, prefix := newField(d, dim, requests), how.prefix()
+	step := policy.Step{Cond: field.all, Keys: make([]rng.Key, n), Logp: make([]float64, n)}
 	for k := range steps {
-		t, _ := how.Schedule.Step(k)
-		velocity := field.velocity
-		if k < prefix {
-			velocity = field.sharedVelocity
+		step.X, step.Next, step.Velocity, step.Transition = states[k], states[k+1], nil, how.Transition(k)
+		step.T, _ = how.Schedule.Step(k)
+		for i, r := range requests {
+			step.Keys[i] = noise.step(r, k)
 		}
-		if err := velocity(ctx, v, states[k], t); err != nil {
+		kept := how.Velocities && how.Plan.Train[k]
+		if kept {
+			step.Velocity = make([]float32, n*dim)
+		}
+		if err := field.step(ctx, step, k < prefix); err != nil {
 			return err
 		}
-		tr := how.Transition(k)
-		for i, r := range requests {
-			x, next := row(states[k], i), row(states[k+1], i)
-			if tr.Std > 0 {
-				noise.step(r, k).Normals(eps)
-			}
-			tr.Step(next, x, row(v, i), eps)
-			if how.Velocities && how.Plan.Train[k] {
-				out[i].Velocities[k] = slices.Clone(row(v, i))
-			}
-			if tr.Std > 0 {
-				out[i].Logp[k] = tr.LogProb(next, x, row(v, i))
+		for i := range out {
+			out[i].Logp[k] = step.Logp[i]
+			if kept {
+				out[i].Velocities[k] = row(step.Velocity, i)
 			}
 		}
 	}

@@ -1,5 +1,7 @@
 package graph
 
+import "flowgrpo/internal/rng"
+
 // A Backend compiles programs for a device with memory of its own, such as a GPU. It is
 // for one goroutine.
 type Backend interface {
@@ -39,4 +41,28 @@ type Executable interface {
 	Output(i int) Buffer
 	// Bytes returns the memory of the device that Run needs beside weights.
 	Bytes() int
+}
+
+// A Stepper is an Executable whose first output is a velocity, and which can make the step
+// of a rollout that the velocity is for.
+type Stepper interface {
+	// Step is Run without sums, followed by the step s.
+	Step(s Step) error
+}
+
+// A Step is one denoising step of B samples of D coordinates, the rows of the input called
+// State:
+//
+//	next = X·x + V·v + Std·noise
+//
+// with the noise that each sample's key draws, and the log-probability of next, with the bits
+// that the processor gives both.
+type Step struct {
+	State    string
+	X, V     float64
+	Std      float64
+	Keys     []rng.Key // [B]
+	Next     []float32 // [B, D]: where the new states go
+	Logp     []float64 // [B]: where their log-probabilities in nats go; 0 if Std is
+	Velocity []float32 // [B, D]: where the velocities go; nil if they are not wanted
 }
