@@ -383,9 +383,12 @@ func benchGradient(b *testing.B, withGuidance bool, batch int) {
 	velocity := m.NewReplicaOn(q, m.Theta())
 	check(b, velocity.Plan(batch))
 	products, attention := mediumFlops(m, q)
+	before, weights := used(b, q.device), q.device.weights.bytes
 	r, grad := m.NewReplicaOn(q, m.Theta()), make([]float32, m.Theta().Size())
 	_, err := r.Gradient(grad, objective, in)
 	check(b, err)
+	planned := q.last().Bytes() + q.device.weights.bytes - weights
+	b.ReportMetric(float64(used(b, q.device)-before)/float64(planned), "of-plan")
 	begin := time.Now()
 	_, err = r.Gradient(grad, objective, in)
 	check(b, err)

@@ -196,6 +196,7 @@ func emitAttention(e *emitter, c call) {
 
 func emitAttentionGrad(e *emitter, c call) {
 	j := newJoint(c)
+	j.split(c.in[len(c.in)-2], &j.o)
 	j.split(c.in[len(c.in)-1], &j.dout)
 	j.split(c.out, &j.dq, &j.dk, &j.dv)
 	j.takeStatistics(e)

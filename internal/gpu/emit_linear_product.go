@@ -90,8 +90,16 @@ type family int
 const (
 	simt family = iota
 	mma
-	wgmma
+	wgmma  // stores through registers
+	staged // stores through shared memory and the copy engine
 )
+
+// hopper is the family for products of bfloat16 on Hopper.
+const hopper = staged
+
+// with160 says that tile may choose tiles of 160 columns for gradients of weights, which fill
+// the device where a weight has 1536 by 1536 elements.
+const with160 = true
 
 // family returns that of the kernel for p. It does not depend on the number of rows.
 func (e *emitter) family(p product) family {
@@ -99,7 +107,10 @@ func (e *emitter) family(p product) family {
 	case e.device.precision == Strict || !e.regular(p):
 		return simt
 	case e.device.hopper && p.kind == graph.BFloat16:
-		return wgmma
+		if p.wide && p.x != 0 {
+			return wgmma // which takes what is added in another kind than the result's
+		}
+		return hopper
 	}
 	return mma
 }
@@ -112,8 +123,8 @@ func (e *emitter) multiply(p product) {
 
 // multiplyBy emits p for a family and a tile.
 func (e *emitter) multiplyBy(f family, t tile, p product) {
-	if f == wgmma {
-		e.multiplyTiles(t, p)
+	if f >= wgmma {
+		e.multiplyTiles(f, t, p)
 		return
 	}
 	grid := [3]int{blocks(p.m, t.m) * blocks(p.n, t.n), p.count(), 1}
@@ -136,15 +147,21 @@ func (e *emitter) tiles(f family, p product) []tile {
 	case f == mma:
 		return []tile{{128, 128, 1}, {64, 64, 0.35}}
 	case p.form == colCol:
-		return []tile{{128, 256, 1}, {128, 64, 0.35}, {64, 256, 0.6}}
+		tiles := []tile{{128, 256, 1}, {128, 192, 0.77}, {128, 64, 0.35}, {64, 256, 0.6}}
+		if f == staged {
+			tiles = append(tiles, tile{128, 160, 0.68})
+		}
+		return tiles
 	}
-	return []tile{{128, 256, 1}, {128, 192, 0.78}, {128, 128, 0.6}, {128, 64, 0.35}, {64, 128, 0.35}, {64, 64, 0.2}}
+	return []tile{{128, 256, 1}, {128, 192, 0.77}, {128, 128, 0.6}, {128, 64, 0.35}, {64, 128, 0.35}, {64, 64, 0.2}}
 }
 
-// What a tile costs besides its sum, relative to 64 of k, and how many elements of parts are
-// stored and added in the time of 64 of k of the largest tile.
+// What a tile costs besides its sum, and to add parts besides their elements, relative to 64
+// of k, and how many elements of parts are stored and added in the time of 64 of k of the
+// largest tile.
 const (
-	tileCost = 2.5
+	tileCost = 1.5
+	addCost  = 6
 	partRate = 300e3
 )
 
@@ -152,7 +169,7 @@ const (
 func (e *emitter) cost(p product, t tile) float64 {
 	count, k, adding := p.count(), p.k+p.k2, 0.0
 	if count > 1 {
-		k, adding = p.split, float64(p.m*p.n*count)/partRate
+		k, adding = p.split, addCost+float64(p.m*p.n*count)/partRate
 	}
 	waves := blocks(blocks(p.m, t.m)*blocks(p.n, t.n)*count, e.device.Info().Processors)
 	return float64(waves)*(float64(blocks(k, 64))+tileCost)*t.cost + adding
@@ -163,7 +180,7 @@ func (e *emitter) tile(f family, p product) tile {
 	tiles := e.tiles(f, p)
 	best := tiles[0]
 	for _, t := range tiles[1:] {
-		if e.cost(p, t) < e.cost(p, best) {
+		if (with160 || t.n != 160) && e.cost(p, t) < e.cost(p, best) {
 			best = t
 		}
 	}
@@ -191,16 +208,17 @@ func (e *emitter) parts(p *product) int {
 
 // kernel returns the name of the kernel for p with tile t.
 func (t tile) kernel(f family, p product) string {
-	if f == wgmma {
-		return fmt.Sprintf("gemm_wgmma_%v_%dx%d", p.form, t.m, t.n)
+	name := fmt.Sprintf("gemm_%s_%v_%d", [...]string{"simt", "mma", "wgmma", "staged"}[f], p.form, t.m)
+	if f >= wgmma {
+		return fmt.Sprintf("%sx%d", name, t.n)
 	}
-	return typed(fmt.Sprintf("gemm_%s_%v_%d", [...]string{"simt", "mma"}[f], p.form, t.m), p.kind)
+	return typed(name, p.kind)
 }
 
 // threads returns the number of threads of a block.
 func (t tile) threads(f family) int {
 	switch {
-	case f == wgmma:
+	case f >= wgmma:
 		return 128 + 2*t.m // a warpgroup for 64 rows, and one that fetches
 	case f == mma && t.m == 64:
 		return 128
@@ -217,7 +235,7 @@ func (t tile) shared(f family) int {
 	return 0
 }
 
-// ring is what the kernels of the wgmma family have of shared memory, see gemm_sm90.cu.
+// ring is what the kernels of gemm_sm90.cu have of shared memory,.
 const (
 	ringBytes  = 220 << 10
 	ringStages = 8
@@ -225,9 +243,9 @@ const (
 )
 
 // multiplyTiles emits p for a kernel that gets its operands through tensor maps.
-func (e *emitter) multiplyTiles(t tile, p product) {
+func (e *emitter) multiplyTiles(f family, t tile, p product) {
 	tiles := blocks(p.m, t.m) * blocks(p.n, t.n) * p.count()
-	stage := 2 * 64 * (t.m + t.n)
+	stage := 2 * 64 * (t.m + blocks(t.n, 64)*64)
 	shared := min(ringStages, ringBytes/stage)*stage + ringMore
 	maps := []cuda.TensorMap{
 		e.operand(p.a, p.m, p.k, t.m, p.form != colCol),
@@ -238,7 +256,16 @@ func (e *emitter) multiplyTiles(t tile, p product) {
 		maps[2] = e.operand(p.a2, p.m, p.k2, t.m, p.form != colCol)
 		maps[3] = e.operand(p.b2, p.n, p.k2, t.n, p.form == rowRow)
 	}
-	e.launch(t.kernel(wgmma, p), line(min(tiles, e.device.Info().Processors)), t.threads(wgmma), shared,
+	if f == staged {
+		maps = append(maps, e.result(p.out, p, 16), cuda.TensorMap{})
+		switch {
+		case p.x != 0:
+			maps[5] = e.result(p.x, p, t.m)
+		case p.add:
+			maps[5] = e.result(p.out, p, t.m)
+		}
+	}
+	e.launch(t.kernel(f, p), line(min(tiles, e.device.Info().Processors)), t.threads(f), shared,
 		append(words(maps), p.arguments(0, 0, 0, 0, tileGroup)...)...)
 }
 
@@ -267,6 +294,24 @@ func (e *emitter) operand(at cuda.Ptr, size, k, rows int, byK bool) cuda.TensorM
 		t.Sizes, t.Box = []int{size, k}, []int{64, 64}
 	}
 	t.Strides = []int{2 * t.Sizes[0]}
+	return e.encode(t)
+}
+
+// result returns a tensor map of all parts of p's result, or of what is added to it, in boxes
+// of that many rows.
+func (e *emitter) result(at cuda.Ptr, p product, rows int) cuda.TensorMap {
+	if e.dry {
+		return cuda.TensorMap{}
+	}
+	kind := cuda.BFloat16
+	if p.wide {
+		kind = cuda.Float32
+	}
+	return e.encode(cuda.Tiles{Type: kind, Address: at, Sizes: []int{p.n, p.m, p.count()},
+		Strides: []int{kind.Size() * p.n, kind.Size() * p.n * p.m}, Box: []int{128 / kind.Size(), rows, 1}, Swizzle: 128})
+}
+
+func (e *emitter) encode(t cuda.Tiles) cuda.TensorMap {
 	m, err := cuda.EncodeTensorMap(t)
 	if err != nil {
 		e.fail(fmt.Errorf("gpu: %w", err))

@@ -5,6 +5,7 @@ package gpu
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,7 +45,8 @@ func BenchmarkIteration(b *testing.B) {
 	const rolloutBatch, microBatch = 8, 8
 	once(b, func() {
 		m := mediumModel(true)
-		tr := peerTrainer(b, m, rolloutBatch, microBatch)
+		queues := []*Queue{benchQueue(b, rolloutBatch).Queue, benchQueue(b, rolloutBatch).Queue}
+		tr := peerTrainer(m, queues, 10, 24, rolloutBatch, microBatch)
 		if _, err := tr.Iterate(context.Background()); err != nil { // compiles, uploads
 			b.Fatal(err)
 		}
@@ -56,28 +58,49 @@ func BenchmarkIteration(b *testing.B) {
 		b.ReportMetric(stats.Seconds.Rollout, "rollout-s")
 		b.ReportMetric(stats.Seconds.Update, "update-s")
 		b.ReportMetric(stats.FirstPass, "first-pass-drift")
-		free, total, err := medium16().Memory()
-		check(b, err)
-		b.ReportMetric(float64(total-free)/(1<<30), "GiB")
+		b.ReportMetric(float64(used(b, queues[0].device))/(1<<30), "GiB")
 	})
 }
 
-// medium16 is the device of the benchmarks.
-func medium16() *Device {
-	d, _ := devices[BFloat16]()
-	return d
+// used returns the memory of the device that is in use, by anybody.
+func used(t testing.TB, d *Device) int64 {
+	t.Helper()
+	free, total, err := d.Memory()
+	check(t, err)
+	return total - free
 }
 
-// peerTrainer returns a trainer of m on one GPU.
-func peerTrainer(b *testing.B, m *policy.Model, rolloutBatch, microBatch int) *grpo.Trainer {
-	b.Helper()
+// Iteration after iteration a device needs no more memory. On a real one the test takes 200.
+func TestMemoryIsSteady(t *testing.T) {
+	iterations := 2
+	q := testQueue(t, BFloat16)
+	if !strings.Contains(q.device.Info().Name, "fake") {
+		iterations = 200
+	}
+	tr := peerTrainer(smallMMDiT(t), []*Queue{q}, 2, 2, 2, 2)
+	iterate := func() {
+		_, err := tr.Iterate(t.Context())
+		check(t, err)
+	}
+	iterate()
+	before := used(t, q.device)
+	for range iterations {
+		iterate()
+	}
+	if after := used(t, q.device); after != before {
+		t.Errorf("%d bytes of memory in use, %d after %d iterations more", before, after, iterations)
+	}
+}
+
+// peerTrainer returns a trainer of m with one prompt that samples on all queues and updates on
+// the first.
+func peerTrainer(m *policy.Model, queues []*Queue, steps, groupSize, rolloutBatch, microBatch int) *grpo.Trainer {
 	s := m.Network.Shape()
-	queues := []*Queue{benchQueue(b, rolloutBatch).Queue, benchQueue(b, rolloutBatch).Queue}
 	var on []rollout.Device
 	for i, q := range queues {
 		on = append(on, rollout.NewAccelerator(fmt.Sprint("gpu:0/", i), onQueue{q}, m, m.Theta(), rolloutBatch))
 	}
-	times := sde.SD3(10, 3)
+	times := sde.SD3(steps, 3)
 	_, second := times.Step(0)
 	theta := m.Theta()
 	encode := func(text string) policy.Condition {
@@ -90,7 +113,7 @@ func peerTrainer(b *testing.B, m *policy.Model, rolloutBatch, microBatch int) *g
 			Schedule: times, Dynamics: sde.FlowSDE{NoiseLevel: 0.7, TMax: second}, Window: sde.AllButLast{},
 		},
 		Prompts: grpo.NewPrompts(1, []task.Prompt{{Text: "a"}}, encode),
-		Seed:    1, Groups: 1, GroupSize: 24, Passes: 1, MicroBatch: microBatch, Workers: 16,
+		Seed:    1, Groups: 1, GroupSize: groupSize, Passes: 1, MicroBatch: microBatch, Workers: 16,
 		Backends: []graph.Backend{queues[0]},
 		Adam:     optim.NewAdamW(theta.Size(), optim.Settings{LR: 3e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 1e-4, ClipNorm: 1, Schedule: optim.Constant{}}),
 		Rollout:  rollout.NewPool(on, rolloutBatch, s.Dim()),

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"unsafe"
 
+	"github.com/sourcegraph/conc/iter"
+
 	"flowgrpo/internal/cuda"
 	"flowgrpo/internal/graph"
 	"flowgrpo/internal/kernel"
@@ -28,6 +30,9 @@ type Program struct {
 	scratch int        // bytes
 	maps    int        // tensor maps
 	mapsAt  int        // offset in own
+
+	step      region // of a step of a rollout
+	stepTable []byte // that is in it
 
 	launches []launch
 	recorded *cuda.Graph
@@ -187,14 +192,14 @@ func (p *Program) Run(add bool) error {
 	if err := p.queue.stream.Synchronize(); err != nil {
 		return err
 	}
-	for i, r := range p.sums {
+	iter.ForEach(p.sums, func(r *result) {
 		got := p.host.Float32()[r.at/4 : r.at/4+r.size()]
 		if add {
-			kernel.Axpy(p.sums[i].bound, 1, got)
+			kernel.Axpy(r.bound, 1, got)
 		} else {
-			copy(p.sums[i].bound, got)
+			copy(r.bound, got)
 		}
-	}
+	})
 	return nil
 }
 

@@ -102,14 +102,25 @@ func someKeys(n int) []rng.Key {
 	return keys
 }
 
-func TestDraw(t *testing.T) {
+// drawn returns n normals of every key: a step that keeps nothing of the state.
+func (b bench) drawn(keys []rng.Key, n int) []float32 {
+	b.t.Helper()
+	samples := len(keys)
+	zeros := put(b, make([]float32, samples*n))
+	s := rolloutStep{
+		x: zeros, v: zeros, next: put(b, make([]float32, samples*n)), keys: put(b, noiseKeys(keys)),
+		steps: put(b, slices.Repeat([]float64{0, 0, 1}, samples)), samples: samples, n: n,
+	}
+	b.run(s.launches()[0])
+	return get(b, make([]float32, samples*n), s.next)
+}
+
+func TestNoise(t *testing.T) {
 	for _, samples := range []int{1, 3} {
 		for _, n := range vectorSizes {
 			onBench(t, func(b bench) {
-				keys, got := someKeys(samples), make([]float32, samples*n)
-				out := put(b, got)
-				b.run(draw(put(b, noiseKeys(keys)), out, samples, n))
-				get(b, got, out)
+				keys := someKeys(samples)
+				got := b.drawn(keys, n)
 				for i, k := range keys {
 					want := make([]float32, n)
 					k.Normals(want)
@@ -120,15 +131,13 @@ func TestDraw(t *testing.T) {
 	}
 }
 
-// Many draws, among which are those near the ends of the transform's ranges.
-func TestManyDraws(t *testing.T) {
+// Much noise, among it such as is near the ends of the transform's ranges.
+func TestMuchNoise(t *testing.T) {
 	const n = 300_000
 	onBench(t, func(b bench) {
 		k, want := rng.Key{Seed: 1, Purpose: rng.InitNoise}, make([]float32, n)
 		k.Normals(want)
-		out := put(b, make([]float32, n))
-		b.run(draw(put(b, noiseKeys([]rng.Key{k})), out, 1, n))
-		equalBits(t, "normals", get(b, make([]float32, n), out), want)
+		equalBits(t, "normals", b.drawn([]rng.Key{k}, n), want)
 	})
 }
 
@@ -169,55 +178,6 @@ func checkRolloutStep(b bench, samples, n int) {
 		if logp[i] != density {
 			b.t.Errorf("log-probability of %d elements is %v, want %v", n, logp[i], density)
 		}
-	}
-}
-
-func TestUpdates(t *testing.T) {
-	for _, n := range vectorSizes {
-		onBench(t, func(b bench) {
-			p, g, m, v := normals(n, 1), normals(n, 2), make([]float32, n), make([]float32, n)
-			dp, dg, dm, dv, average := put(b, p), put(b, g), put(b, m), put(b, v), put(b, g)
-			for step := 1; step <= 3; step++ {
-				o := kernel.AdamWStep{LR: 1e-3, Beta1: .9, Beta2: .999, Eps: 1e-8, WeightDecay: .01, Step: step}
-				kernel.AdamW(p, g, m, v, o)
-				b.run(adamW(dp, dg, dm, dv, n, o))
-			}
-			equalBits(t, "parameters", get(b, make([]float32, n), dp), p)
-			equalBits(t, "first moments", get(b, make([]float32, n), dm), m)
-			equalBits(t, "second moments", get(b, make([]float32, n), dv), v)
-
-			want := slices.Clone(g)
-			kernel.EMA(want, p, .99)
-			b.run(ema(average, dp, n, .99))
-			equalBits(t, "average", get(b, make([]float32, n), average), want)
-
-			kernel.Axpy(want, -.3, p)
-			b.run(axpy(average, dp, n, -.3))
-			equalBits(t, "axpy", get(b, make([]float32, n), average), want)
-		})
-	}
-}
-
-func TestSquares(t *testing.T) {
-	for _, n := range append(slices.Clone(vectorSizes), 70_001, 600_001) {
-		onBench(t, func(b bench) {
-			x := normals(n, 3)
-			sum := func() []float64 {
-				out := put(b, make([]float64, 2))
-				b.run(squares(put(b, x), out, put(b, make([]byte, squaresScratch(n))), n)...)
-				return get(b, make([]float64, 2), out)
-			}
-			near64(t, fmt.Sprintf("squares of %d elements", n), sum(), []float64{kernel.SumSquares(x), 0})
-			x[n-1] = float32(math.NaN())
-			x[n/2] = float32(math.Inf(-1))
-			want := 2.0
-			if n-1 == n/2 {
-				want = 1
-			}
-			if got := sum(); got[1] != want {
-				t.Errorf("%v of %d elements are not finite, want %v", got[1], n, want)
-			}
-		})
 	}
 }
 

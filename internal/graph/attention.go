@@ -107,8 +107,8 @@ func (a attention) Run(out Buffer, in []Buffer, scratch []float32) {
 	}
 }
 
-func (a attention) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
-	packed := Apply(attentionGrad{a}, append(in[:len(in):len(in)], dout)...)
+func (a attention) Grad(in gorgonia.Nodes, out, dout Node) gorgonia.Nodes {
+	packed := Apply(attentionGrad{a}, append(in[:len(in):len(in)], out, dout)...)
 	var grads gorgonia.Nodes
 	from := 0
 	for _, n := range in {
@@ -119,21 +119,22 @@ func (a attention) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 }
 
 // attentionGrad recomputes the scores of each head and returns the gradients of the inputs,
-// one after the other, as a flat tensor.
+// one after the other, as a flat tensor, given the inputs, the result and its gradient. The
+// result, which backends use, spares them a part of the forward pass.
 type attentionGrad struct{ attention }
 
 func (a attentionGrad) Op() Op { return named("attention-grad", float64(a.heads)) }
 
 func (a attentionGrad) Out(in []Spec) Spec {
 	size := 0
-	for _, s := range in[:len(in)-1] {
+	for _, s := range in[:len(in)-2] {
 		size += s.Shape.TotalSize()
 	}
 	return Spec{Shape: tensor.Shape{size}}
 }
 
 func (a attentionGrad) Run(out Buffer, in []Buffer, scratch []float32) {
-	qkv, do := in[:len(in)-1], in[len(in)-1].F32
+	qkv, do := in[:len(in)-2], in[len(in)-1].F32
 	width, t := qkv[0].Shape[2], tokens(qkv, bufferShape)
 	d := width / a.heads
 	s := newHead(scratch, t, d)

@@ -1,6 +1,6 @@
 """Times PyTorch on one GPU: what this module is compared with, one JSON object a line.
 
-    bench.py dense|gemm|attention|velocity|gradient|iteration|parity|all [--quick] [--budget SECONDS] [--out FILE]
+    bench.py dense|gemm|attention|velocity|gradient|iteration|parity|all ... [--quick] [--budget SECONDS] [--out FILE]
 
 README.md says what each measures and what the lines hold. A measurement that fails, runs out of memory or out of time
 says so in "skipped" and the next one goes on.
@@ -42,7 +42,7 @@ def main():
     torch.manual_seed(0)
     bench = Bench(args)
     bench.emit(what="machine", torch=torch.__version__, cuda=torch.version.cuda, gpu=bench.gpu(), config=args.config, quick=args.quick)
-    names = list(SHARES) if args.what == "all" else [args.what]
+    names = list(SHARES) if args.what == ["all"] else args.what
     stop_at(1.25 * args.budget + 30)
     end = time.perf_counter() + args.budget
     for i, name in enumerate(names):
@@ -55,7 +55,7 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=[*KINDS, "all"])
+    parser.add_argument("what", choices=[*KINDS, "all"], nargs="+", help="parts, in this order")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--config", choices=mmdit.CONFIGS, default="sd35m")
     parser.add_argument("--quick", action="store_true", help="fewest cases and repetitions, to see that all runs")

@@ -8,6 +8,9 @@
 #pragma once
 #include "gpu.cuh"
 
+#define INFINITE __builtin_huge_valf()
+#define INLINE __attribute__((always_inline)) // of a lambda, lest its captures are kept in memory
+
 // attention_args is the one parameter of the kernels. Every tensor has one part for each
 // stream, [batch, t, heads*d]; streams that are not there have t = 0. A kernel uses some.
 struct attention_args {
@@ -95,7 +98,39 @@ DEVICE i64 statistics_of(const attention_args &a, tile x) {
 	return ((i64)x.sample * a.heads + x.head) * rows + x.joined;
 }
 
+typedef u32 words __attribute__((ext_vector_type(4))); // 16 bytes
+
+// result_dot returns a quarter of the product of row r of a tile of the result and that of its
+// gradient, in bfloat16 of a width that is a multiple of 8: chunks of 8 columns number part,
+// part+4, ... A row that is not there counts as the last. All loads come first.
+template <int C> DEVICE float result_dot(const attention_args &a, tile x, int r, int part) {
+	i64 row = (i64)min(r, x.rows - 1) * row_stride(a);
+	const bf16 *o = rows_of<bf16>(a, a.o, x) + row, *dout = rows_of<bf16>(a, a.dout, x) + row;
+	words p[C / 32], q[C / 32];
+	UNROLL for (int i = 0; i < C / 32; i++) {
+		int c = min(part * 8 + i * 32, a.d - 8);
+		p[i] = *(const words *)(o + c), q[i] = *(const words *)(dout + c);
+	}
+	float sum = 0;
+	UNROLL for (int i = 0; i < C / 32; i++)
+		UNROLL for (int j = 0; j < 4; j++) {
+			u32 there = part * 8 + i * 32 < a.d ? p[i][j] : 0;
+			sum = fma(__builtin_bit_cast(float, there << 16), __builtin_bit_cast(float, q[i][j] << 16), sum);
+			sum = fma(__builtin_bit_cast(float, there & 0xffff0000u), __builtin_bit_cast(float, q[i][j] & 0xffff0000u), sum);
+		}
+	return sum;
+}
+
+// write_statistics writes lse and delta of row r of a tile, whose shares four lanes have: the
+// greatest score and sum of weights of all of them, and this lane's part of delta.
+DEVICE void write_statistics(const attention_args &a, tile x, int r, float top, float total, float delta) {
+	delta += shfl_xor(delta, 1);
+	delta += shfl_xor(delta, 2);
+	if (tid() % 4 == 0) {
+		a.lse[statistics_of(a, x) + r] = r < x.rows ? fma(top, a.scale2, log2_fast(total)) : INFINITE;
+		a.delta[statistics_of(a, x) + r] = r < x.rows ? delta : 0;
+	}
+}
+
 // greater returns the greater number in one instruction.
 DEVICE float greater(float a, float b) { return __builtin_fmaxf(a, b); }
-
-#define INFINITE __builtin_huge_valf()

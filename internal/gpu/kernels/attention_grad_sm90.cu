@@ -22,8 +22,8 @@ template <int R> struct layout {
 	METHOD u32 second(int i) const { return first(i) + own_bytes; }
 	METHOD u32 left(int i) const { return start + stages_at + i * 2 * tile_bytes; }
 	METHOD u32 right(int i) const { return left(i) + tile_bytes; }
-	METHOD float *lse(int i) const { return (float *)(dynamic_shared() + statistics_at + i * R * 8); }
-	METHOD float *delta(int i) const { return lse(i) + R; }
+	METHOD u32 lse(int i) const { return start + statistics_at + i * R * 8; }
+	METHOD u32 delta(int i) const { return lse(i) + R * 4; }
 	// Barriers: a tile of the block's own is there, or no more used; a stage is there, or free.
 	METHOD u32 own_there(int i) const { return barriers + 16 * i; }
 	METHOD u32 own_done(int i) const { return barriers + 8 + 16 * i; }
@@ -31,15 +31,15 @@ template <int R> struct layout {
 	METHOD u32 free(int i) const { return barriers + 8 + 16 * (owns + i); }
 };
 
-// begin prepares the barriers. arrivals is how often the producer arrives at a stage.
-template <int R> DEVICE void begin(const layout<R> &m, int arrivals) {
+// begin prepares the barriers.
+template <int R> DEVICE void begin(const layout<R> &m) {
 	if (tid() == 0) {
 		for (int i = 0; i < owns; i++) {
 			mbar_init(m.own_there(i), 1);
 			mbar_init(m.own_done(i), 4 * groups);
 		}
 		for (int i = 0; i < stages; i++) {
-			mbar_init(m.there(i), arrivals);
+			mbar_init(m.there(i), 1);
 			mbar_init(m.free(i), 4 * groups);
 		}
 		mbar_init_fence();
@@ -47,8 +47,8 @@ template <int R> DEVICE void begin(const layout<R> &m, int arrivals) {
 	sync();
 }
 
-// produce is a warp that asks for all tiles: of operands first and second, and of left and
-// right for each of those. It copies the statistics of the latter if wanted.
+// produce is a thread that asks for all tiles: of operands first and second, and of left and
+// right for each of those, with the statistics of the latter if wanted.
 template <bool STATISTICS, int R>
 DEVICE void produce(const attention_args &a, const layout<R> &m, int first, int second, int left, int right) {
 	turn<owns> o = {0, 0};
@@ -57,33 +57,28 @@ DEVICE void produce(const attention_args &a, const layout<R> &m, int first, int 
 	for (int i = bid(); i < work_count(a, n); i += nblocks(), o.advance()) {
 		tile x = work_at(a, i, n, own);
 		mbar_wait(m.own_done(o.stage), o.parity ^ 1);
-		if (lane() == 0) {
-			mbar_arrive_expect(m.own_there(o.stage), 2 * m.own_bytes);
-			load_tile<own, width>(m.maps, m.first(o.stage), first, x, m.own_there(o.stage));
-			load_tile<own, width>(m.maps, m.second(o.stage), second, x, m.own_there(o.stage));
-		}
+		mbar_arrive_expect(m.own_there(o.stage), 2 * m.own_bytes);
+		load_tile<own, width>(m.maps, m.first(o.stage), first, x, m.own_there(o.stage));
+		load_tile<own, width>(m.maps, m.second(o.stage), second, x, m.own_there(o.stage));
 		for (int j = 0; j < steps; j++, t.advance()) {
 			tile y = tile_at(a, j, R, x.head, x.sample);
+			u32 there = m.there(t.stage);
 			mbar_wait(m.free(t.stage), t.parity ^ 1);
-			if (lane() == 0) {
-				mbar_arrive_expect(m.there(t.stage), 2 * m.tile_bytes);
-				load_tile<R, width>(m.maps, m.left(t.stage), left, y, m.there(t.stage));
-				load_tile<R, width>(m.maps, m.right(t.stage), right, y, m.there(t.stage));
-			}
+			mbar_arrive_expect(there, 2 * m.tile_bytes + (STATISTICS ? R * 8 : 0));
+			load_tile<R, width>(m.maps, m.left(t.stage), left, y, there);
+			load_tile<R, width>(m.maps, m.right(t.stage), right, y, there);
 			if (STATISTICS) {
 				i64 from = statistics_of(a, y);
-				for (int i = lane(); i < R; i += 32) {
-					m.lse(t.stage)[i] = a.lse[from + i];
-					m.delta(t.stage)[i] = a.delta[from + i];
-				}
-				mbar_arrive(m.there(t.stage));
+				bulk_load(m.lse(t.stage), a.lse + from, R * 4, there);
+				bulk_load(m.delta(t.stage), a.delta + from, R * 4, there);
 			}
 		}
 	}
 }
 
 // queries is a warpgroup that computes dq of 64 queries, from the given one of tile x on. The
-// tile is number mine in shared memory.
+// tile is number mine in shared memory. While it takes weights, the tensor cores have the last
+// keys' product and the next keys' second.
 template <int KEYS>
 DEVICE void queries(const attention_args &a, const layout<KEYS> &m, tile x, int row, int mine, turn<stages> &t) {
 	float s[KEYS / 2], ds[KEYS / 2], sum[width / 2], lse[2], delta[2];
@@ -92,16 +87,8 @@ DEVICE void queries(const attention_args &a, const layout<KEYS> &m, tile x, int 
 		i64 at = statistics_of(a, x) + row + tid() / 32 % 4 * 16 + lane() / 4 + 8 * i;
 		lse[i] = a.lse[at], delta[i] = a.delta[at];
 	}
-	int before = 0; // the stage before
-	for (int j = 0, n = tile_count(a, KEYS); j < n; j++) {
-		mbar_wait(m.there(t.stage), t.parity);
-		wgmma_fence();
-		dots<own, width, KEYS>(s, q, m.left(t.stage));
-		dots<own, width, KEYS>(ds, dout, m.right(t.stage));
-		wgmma_wait<1>();
+	auto weigh = [&](int j) INLINE {
 		wgmma_done(s);
-		if (j > 0)
-			leave(m.free(before));
 		hide(s, tile_at(a, j, KEYS).rows);
 		UNROLL for (int i = 0; i < KEYS / 2; i++)
 			s[i] = exp2_fast(fma(s[i], a.scale2, -lse[i / 2 % 2]));
@@ -111,56 +98,101 @@ DEVICE void queries(const attention_args &a, const layout<KEYS> &m, tile x, int 
 		UNROLL for (int i = 0; i < KEYS / 2; i++)
 			ds[i] = s[i] * (ds[i] - delta[i / 2 % 2]);
 		weights<KEYS>(p, ds);
+	};
+	mbar_wait(m.there(t.stage), t.parity);
+	wgmma_fence();
+	dots<own, width, KEYS>(s, q, m.left(t.stage));
+	dots<own, width, KEYS>(ds, dout, m.right(t.stage));
+	wgmma_wait<1>();
+	int n = tile_count(a, KEYS), before = 0; // the stage before
+	for (int j = 1; j < n; j++) {
+		turn<stages> next = t;
+		next.advance();
+		weigh(j - 1);
+		if (j > 1)
+			leave(m.free(before));
+		mbar_wait(m.there(next.stage), next.parity);
 		wgmma_fence();
-		add_rows<width, KEYS>(sum, p, m.left(t.stage), j > 0);
+		dots<own, width, KEYS>(s, q, m.left(next.stage));
+		add_rows<width, KEYS>(sum, p, m.left(t.stage), j > 1);
+		dots<own, width, KEYS>(ds, dout, m.right(next.stage));
+		wgmma_wait<2>();
 		before = t.stage;
-		t.advance();
+		t = next;
 	}
+	weigh(n - 1);
+	if (n > 1)
+		leave(m.free(before));
+	wgmma_fence();
+	add_rows<width, KEYS>(sum, p, m.left(t.stage), n > 1);
 	wgmma_wait<0>();
 	wgmma_done(sum);
-	leave(m.free(before));
+	leave(m.free(t.stage));
+	t.advance();
 	float scale[2] = {a.scale, a.scale};
 	store_rows<own, width>(rows_of<bf16>(a, a.dq, x) + (i64)row * row_stride(a), sum, scale,
 	                       dynamic_shared() + mine * 2 * m.own_bytes + row / 64 * box_bytes, x.rows - row, row_stride(a));
 }
 
 // keys is a warpgroup that computes dk and dv of 64 keys, from the given one of tile x on. The
-// tile is number mine in shared memory. Its products are transposed: of keys and queries.
+// tile is number mine in shared memory. Its products are transposed: of keys and queries; keys and
+// values stay in registers. While it takes weights, the tensor cores have the last queries'
+// sums and the next queries' second product.
 template <int QUERIES>
 DEVICE void keys(const attention_args &a, const layout<QUERIES> &m, tile x, int row, int mine, turn<stages> &t) {
-	float s[QUERIES / 2], ds[QUERIES / 2], dk[width / 2], dv[width / 2];
-	u32 p[QUERIES / 16][4], dp[QUERIES / 16][4];
-	u32 k = m.first(mine) + row / 64 * box_bytes, v = m.second(mine) + row / 64 * box_bytes;
-	int before = 0; // the stage before
-	for (int j = 0, n = tile_count(a, QUERIES); j < n; j++) {
-		mbar_wait(m.there(t.stage), t.parity);
-		wgmma_fence();
-		dots<own, width, QUERIES>(s, k, m.left(t.stage));
-		dots<own, width, QUERIES>(ds, v, m.right(t.stage));
-		wgmma_wait<1>();
+	float s[QUERIES / 2], ds[QUERIES / 2], of[QUERIES / 4], dk[width / 2], dv[width / 2];
+	u32 p[QUERIES / 16][4], dp[QUERIES / 16][4], k[width / 16][4], v[width / 16][4];
+	fragments<own, width>(k, m.first(mine) + row / 64 * box_bytes);
+	fragments<own, width>(v, m.second(mine) + row / 64 * box_bytes);
+	// of is lse of the queries, then delta, read before a wait.
+	auto weigh = [&]() INLINE {
 		wgmma_done(s);
-		if (j > 0)
-			leave(m.free(before));
-		const float *lse = m.lse(t.stage) + lane() % 4 * 2, *delta = m.delta(t.stage) + lane() % 4 * 2;
 		UNROLL for (int i = 0; i < QUERIES / 2; i++)
-			s[i] = exp2_fast(fma(s[i], a.scale2, -lse[i / 4 * 8 + i % 2]));
-		weights<QUERIES>(p, s);
-		wgmma_fence();
-		add_rows<width, QUERIES>(dv, p, m.right(t.stage), j > 0);
-		wgmma_wait<1>();
+			s[i] = exp2_fast(fma(s[i], a.scale2, -of[i / 4 * 2 + i % 2]));
+		numbers(of, m.delta(t.stage));
+		computed(all_bits(s));
+		wgmma_wait<0>();
 		wgmma_done(ds);
 		UNROLL for (int i = 0; i < QUERIES / 2; i++)
-			ds[i] = s[i] * (ds[i] - delta[i / 4 * 8 + i % 2]);
+			ds[i] = s[i] * (ds[i] - of[i / 4 * 2 + i % 2]);
+		weights<QUERIES>(p, s);
 		weights<QUERIES>(dp, ds);
+	};
+	mbar_wait(m.there(t.stage), t.parity);
+	wgmma_fence();
+	dots<width, QUERIES>(s, k, m.left(t.stage));
+	dots<width, QUERIES>(ds, v, m.right(t.stage));
+	numbers(of, m.lse(t.stage));
+	wgmma_wait<1>();
+	int n = tile_count(a, QUERIES), before = 0; // the stage before
+	for (int j = 1; j < n; j++) {
+		turn<stages> next = t;
+		next.advance();
+		weigh();
+		if (j > 1)
+			leave(m.free(before));
+		mbar_wait(m.there(next.stage), next.parity);
 		wgmma_fence();
-		add_rows<width, QUERIES>(dk, dp, m.left(t.stage), j > 0);
+		dots<width, QUERIES>(s, k, m.left(next.stage));
+		add_rows<width, QUERIES>(dv, p, m.right(t.stage), j > 1);
+		add_rows<width, QUERIES>(dk, dp, m.left(t.stage), j > 1);
+		dots<width, QUERIES>(ds, v, m.right(next.stage));
+		numbers(of, m.lse(next.stage));
+		wgmma_wait<3>();
 		before = t.stage;
-		t.advance();
+		t = next;
 	}
+	weigh();
+	if (n > 1)
+		leave(m.free(before));
+	wgmma_fence();
+	add_rows<width, QUERIES>(dv, p, m.right(t.stage), n > 1);
+	add_rows<width, QUERIES>(dk, dp, m.left(t.stage), n > 1);
 	wgmma_wait<0>();
 	wgmma_done(dk);
 	wgmma_done(dv);
-	leave(m.free(before));
+	leave(m.free(t.stage));
+	t.advance();
 	float scale[2] = {a.scale, a.scale}, one[2] = {1, 1};
 	i64 from = (i64)row * row_stride(a);
 	u8 *box = dynamic_shared() + mine * 2 * m.own_bytes + row / 64 * box_bytes;
@@ -171,11 +203,11 @@ DEVICE void keys(const attention_args &a, const layout<QUERIES> &m, tile x, int 
 // grad computes dq of all queries, or dk and dv of all keys, R of the others at a time.
 template <bool KEYS, int R> DEVICE void grad(const u8 *maps, const attention_args &a) {
 	layout<R> m(maps);
-	begin(m, KEYS ? 1 + 32 : 1);
+	begin(m);
 	int group = this_group();
 	if (group == 0) {
 		registers_less<40>();
-		if (tid() < 32)
+		if (tid() == 0)
 			produce<KEYS>(a, m, KEYS ? map_k : map_q, KEYS ? map_v : map_dout, KEYS ? map_q : map_k, KEYS ? map_dout : map_v);
 		return;
 	}

@@ -13,10 +13,6 @@
 
 template <int C> DEVICE u8 *chunk_at(u8 *t, int row, int chunk) { return t + row * C * 2 + ((chunk ^ (row & 7)) * 16); }
 
-#define INLINE __attribute__((always_inline)) // of a lambda, lest its captures are kept in memory
-
-typedef u32 words __attribute__((ext_vector_type(4))); // 16 bytes
-
 DEVICE int lane() { return tid() % 32; }
 DEVICE int warp() { return tid() / 32; }
 

@@ -118,9 +118,9 @@ template <int N> DEVICE void clear_rows(float (&sum)[4][N]) {
 }
 
 // soften turns scores into weights 2^(scale2 s - top), where top is the row's greatest so
-// far; it updates top and total, the sum of the weights, and rescales sum.
-template <int R, int N>
-DEVICE void soften(float (&s)[4][4], float (&top)[4], float (&total)[4], float (&sum)[4][N], int rows, float scale2) {
+// far, and updates top and total, the sum of the weights. fade is by what earlier sums shrink.
+template <int R>
+DEVICE void soften(float (&s)[4][4], float (&top)[4], float (&total)[4], float (&fade)[4], int rows, float scale2) {
 	UNROLL for (int i = 0; i < 4; i++) {
 		float next = top[i], part = 0;
 		UNROLL for (int j = 0; j < 4; j++) {
@@ -132,42 +132,18 @@ DEVICE void soften(float (&s)[4][4], float (&top)[4], float (&total)[4], float (
 			s[i][j] = exp2_fast(s[i][j] - next);
 			part += s[i][j];
 		}
-		float fade = exp2_fast(top[i] - next);
-		total[i] = total[i] * fade + part;
+		fade[i] = exp2_fast(top[i] - next);
+		total[i] = total[i] * fade[i] + part;
 		top[i] = next;
-		UNROLL for (int j = 0; j < N; j++)
-			sum[i][j] *= fade;
 	}
 }
 
-// write_statistics writes lse and delta of the thread's rows, given the result of attention
-// but for the division by total. It uses shared memory of a tile.
-template <int R, int C, class T>
-DEVICE void write_statistics(const attention_args &a, tile q, float *dout, const float (&sum)[4][4 * C / R],
-                             const float (&top)[4], const float (&total)[4]) {
-	sync();
-	load_tile<R, C>(dout, rows_of<T>(a, a.dout, q), q.rows, row_stride(a), a.d);
-	sync();
-	UNROLL for (int i = 0; i < 4; i++) {
-		int r = row_group<R>() * 4 + i;
-		float v = 0;
-		UNROLL for (int j = 0; j < 4 * C / R; j++)
-			v = fma(sum[i][j], dout[r * padded<C> + column_group<R>() * 4 + j % 4 + j / 4 * R], v);
-		v = row_sum<R>(v);
-		if (column_group<R>() == 0) {
-			a.lse[statistics_of(a, q) + r] = r < q.rows ? top[i] + log2_fast(total[i]) : INFINITE;
-			a.delta[statistics_of(a, q) + r] = r < q.rows ? v / total[i] : 0;
-		}
-	}
-}
-
-// forward computes o of a tile of queries, or their statistics. Shared memory: two tiles and
-// weights.
-template <class T, int R, int C, bool STATISTICS> DEVICE void forward(const attention_args &a) {
+// forward computes o of a tile of queries. Shared memory: two tiles and weights.
+template <class T, int R, int C> DEVICE void forward(const attention_args &a) {
 	float *q = (float *)dynamic_shared(), *kv = q + R * padded<C>, *p = kv + R * padded<C>;
 	tile x = tile_at(a, bid(), R);
 	load_tile<R, C>(q, rows_of<T>(a, a.q, x), x.rows, row_stride(a), a.d);
-	float sum[4][4 * C / R], s[4][4], total[4] = {0, 0, 0, 0};
+	float sum[4][4 * C / R], s[4][4], total[4] = {0, 0, 0, 0}, fade[4];
 	float top[4] = {-INFINITE, -INFINITE, -INFINITE, -INFINITE};
 	clear_rows(sum);
 	for (int j = 0, n = tile_count(a, R); j < n; j++) {
@@ -176,21 +152,50 @@ template <class T, int R, int C, bool STATISTICS> DEVICE void forward(const atte
 		load_tile<R, C>(kv, rows_of<T>(a, a.k, y), y.rows, row_stride(a), a.d);
 		sync();
 		dots<R, C>(s, q, kv);
-		soften<R>(s, top, total, sum, y.rows, a.scale2);
+		soften<R>(s, top, total, fade, y.rows, a.scale2);
+		UNROLL for (int i = 0; i < 4; i++)
+			UNROLL for (int c = 0; c < 4 * C / R; c++)
+				sum[i][c] *= fade[i];
 		put_weights<R>(p, s);
 		sync();
 		load_tile<R, C>(kv, rows_of<T>(a, a.v, y), y.rows, row_stride(a), a.d);
 		sync();
 		add_rows<R, C>(sum, p, kv);
 	}
-	UNROLL for (int i = 0; i < 4; i++)
-		total[i] = row_sum<R>(total[i]);
-	if (STATISTICS)
-		return write_statistics<R, C, T>(a, x, kv, sum, top, total);
 	float scale[4];
 	UNROLL for (int i = 0; i < 4; i++)
-		scale[i] = 1 / total[i];
+		scale[i] = 1 / row_sum<R>(total[i]);
 	store_rows<R, C>(rows_of<T>(a, a.o, x), sum, scale, x.rows, row_stride(a), a.d);
+}
+
+// statistics computes lse and delta of a tile of queries. Shared memory: two tiles.
+template <class T, int R, int C> DEVICE void statistics(const attention_args &a) {
+	float *q = (float *)dynamic_shared(), *k = q + R * padded<C>;
+	tile x = tile_at(a, bid(), R);
+	load_tile<R, C>(q, rows_of<T>(a, a.q, x), x.rows, row_stride(a), a.d);
+	float s[4][4], total[4] = {0, 0, 0, 0}, fade[4], top[4] = {-INFINITE, -INFINITE, -INFINITE, -INFINITE};
+	for (int j = 0, n = tile_count(a, R); j < n; j++) {
+		tile y = tile_at(a, j, R);
+		sync();
+		load_tile<R, C>(k, rows_of<T>(a, a.k, y), y.rows, row_stride(a), a.d);
+		sync();
+		dots<R, C>(s, q, k);
+		soften<R>(s, top, total, fade, y.rows, a.scale2);
+	}
+	const T *o = rows_of<T>(a, a.o, x), *dout = rows_of<T>(a, a.dout, x);
+	UNROLL for (int i = 0; i < 4; i++) {
+		int r = row_group<R>() * 4 + i;
+		float delta = 0;
+#pragma unroll 1
+		for (int c = column_group<R>(); c < a.d && r < x.rows; c += R / 4)
+			delta = fma(to_float(o[(i64)r * row_stride(a) + c]), to_float(dout[(i64)r * row_stride(a) + c]), delta);
+		delta = row_sum<R>(delta);
+		total[i] = row_sum<R>(total[i]);
+		if (column_group<R>() == 0) {
+			a.lse[statistics_of(a, x) + r] = r < x.rows ? top[i] + log2_fast(total[i]) : INFINITE;
+			a.delta[statistics_of(a, x) + r] = delta;
+		}
+	}
 }
 
 // weigh_grad turns scores s and products ds of dout and v into weights s and the gradient of
@@ -273,9 +278,9 @@ template <class T, int R, int C> DEVICE void grad_kv(const attention_args &a) {
 
 // The kernels, for heads of width up to 64 and up to 128.
 #define KERNELS(suffix, T, R, C)                                                                             \
-	KERNEL(R *R / 16) void attention_##suffix(attention_args a) { forward<T, R, C, false>(a); }              \
+	KERNEL(R *R / 16) void attention_##suffix(attention_args a) { forward<T, R, C>(a); }                     \
 	EXPORT(attention_##suffix)                                                                               \
-	KERNEL(R *R / 16) void attention_statistics_##suffix(attention_args a) { forward<T, R, C, true>(a); }    \
+	KERNEL(R *R / 16, 2) void attention_statistics_##suffix(attention_args a) { statistics<T, R, C>(a); }    \
 	EXPORT(attention_statistics_##suffix)                                                                    \
 	KERNEL(R *R / 16) void attention_grad_q_##suffix(attention_args a) { grad_q<T, R, C>(a); }               \
 	EXPORT(attention_grad_q_##suffix)                                                                        \

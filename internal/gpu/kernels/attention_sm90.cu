@@ -33,29 +33,6 @@ template <int N> DEVICE void shrink(float (&sum)[N], const float (&fade)[2]) {
 		sum[n] *= fade[n / 2 % 2];
 }
 
-// write_statistics writes lse and delta of 64 rows of a tile, from the given one on.
-template <int C>
-DEVICE void write_statistics(const attention_args &a, tile x, int row, const float (&sum)[C / 2], const float (&top)[2],
-                             const float (&total)[2]) {
-	const bf16 *dout = rows_of<bf16>(a, a.dout, x) + lane() % 4 * 2;
-	UNROLL for (int i = 0; i < 2; i++) {
-		int r = row + tid() / 32 % 4 * 16 + lane() / 4 + 8 * i;
-		float v = 0;
-		if (r < x.rows)
-			UNROLL for (int n = 0; n < C / 8; n++) {
-				u32 pair = *(const u32 *)(dout + (i64)r * row_stride(a) + n * 8);
-				v = fma(sum[4 * n + 2 * i], __builtin_bit_cast(float, pair << 16), v);
-				v = fma(sum[4 * n + 2 * i + 1], __builtin_bit_cast(float, pair & 0xffff0000u), v);
-			}
-		v += shfl_xor(v, 1);
-		v += shfl_xor(v, 2);
-		if (lane() % 4 == 0) {
-			a.lse[statistics_of(a, x) + r] = r < x.rows ? fma(top[i], a.scale2, log2_fast(total[i])) : INFINITE;
-			a.delta[statistics_of(a, x) + r] = r < x.rows ? v / total[i] : 0;
-		}
-	}
-}
-
 // The shared memory of forward: tiles of queries, stages of keys and values, and barriers.
 template <int C, int GROUPS, int OWN, int STAGES> struct layout {
 	static constexpr int keys = 128, queries = 64 * GROUPS, own = OWN, stages = STAGES, width = C;
@@ -79,8 +56,8 @@ template <int C, int GROUPS, int OWN, int STAGES> struct layout {
 	METHOD u32 free(int i) const { return keys_there(i) + 16; }
 };
 
-// produce is the thread that asks for all tiles.
-template <class L> DEVICE void produce(const attention_args &a, const L &m) {
+// produce is the thread that asks for all tiles, of keys only for statistics.
+template <bool STATISTICS, class L> DEVICE void produce(const attention_args &a, const L &m) {
 	turn<L::own> own = {0, 0};
 	turn<L::stages> t = {0, 0};
 	int n = tile_count(a, L::queries), steps = tile_count(a, L::keys);
@@ -94,15 +71,17 @@ template <class L> DEVICE void produce(const attention_args &a, const L &m) {
 			mbar_wait(m.free(t.stage), t.parity ^ 1);
 			mbar_arrive_expect(m.keys_there(t.stage), L::tile_bytes);
 			load_tile<L::keys, L::width>(m.maps, m.k(t.stage), map_k, y, m.keys_there(t.stage));
+			if (STATISTICS)
+				continue;
 			mbar_arrive_expect(m.values_there(t.stage), L::tile_bytes);
 			load_tile<L::keys, L::width>(m.maps, m.v(t.stage), map_v, y, m.values_there(t.stage));
 		}
 	}
 }
 
-// attend is a warpgroup that computes o of 64 queries, from the given one of tile x on, or
-// their statistics. The tile is number own in shared memory.
-template <bool STATISTICS, class L>
+// attend is a warpgroup that computes o of 64 queries, from the given one of tile x on. The
+// tile is number own in shared memory.
+template <class L>
 DEVICE void attend(const attention_args &a, const L &m, tile x, int row, int own, turn<L::stages> &t) {
 	constexpr int keys = L::keys, C = L::width;
 	int n = tile_count(a, keys);
@@ -151,11 +130,40 @@ DEVICE void attend(const attention_args &a, const L &m, tile x, int row, int own
 		total[i] += shfl_xor(total[i], 2);
 		scale[i] = 1 / total[i];
 	}
-	if (STATISTICS)
-		write_statistics<C>(a, x, row, sum, top, total);
-	else
-		store_rows<L::queries, C>(rows_of<bf16>(a, a.o, x) + (i64)row * row_stride(a), sum, scale,
-		                          dynamic_shared() + own * L::own_bytes + row / 64 * box_bytes, x.rows - row, row_stride(a));
+	store_rows<L::queries, C>(rows_of<bf16>(a, a.o, x) + (i64)row * row_stride(a), sum, scale,
+	                          dynamic_shared() + own * L::own_bytes + row / 64 * box_bytes, x.rows - row, row_stride(a));
+}
+
+// measure is a warpgroup that computes the statistics of 64 queries instead. Nothing but
+// scores takes the tensor cores: other warpgroups use them meanwhile.
+template <class L> DEVICE void measure(const attention_args &a, const L &m, tile x, int row, int own, turn<L::stages> &t) {
+	constexpr int keys = L::keys, C = L::width;
+	int n = tile_count(a, keys), first = row + tid() / 32 % 4 * 16 + lane() / 4;
+	u32 q = m.q(own) + row / 64 * box_bytes;
+	float s[keys / 2], top[2] = {-INFINITE, -INFINITE}, total[2] = {0, 0}, fade[2], delta[2];
+	mbar_wait(m.keys_there(t.stage), t.parity);
+	wgmma_fence();
+	dots<L::queries, C, keys>(s, q, m.k(t.stage));
+	UNROLL for (int i = 0; i < 2; i++)
+		delta[i] = result_dot<C>(a, x, first + 8 * i, lane() % 4);
+	for (int j = 0;;) {
+		wgmma_wait<0>();
+		wgmma_done(s);
+		leave(m.free(t.stage));
+		t.advance();
+		hide(s, tile_at(a, j, keys).rows);
+		soften(s, top, total, fade, a.scale2);
+		if (++j == n)
+			break;
+		mbar_wait(m.keys_there(t.stage), t.parity);
+		wgmma_fence();
+		dots<L::queries, C, keys>(s, q, m.k(t.stage));
+	}
+	UNROLL for (int i = 0; i < 2; i++) {
+		total[i] += shfl_xor(total[i], 1);
+		total[i] += shfl_xor(total[i], 2);
+		write_statistics(a, x, first + 8 * i, top[i], total[i], delta[i]);
+	}
 }
 
 // consume is a warpgroup that has 64 queries, from the given one on, of every tile.
@@ -166,11 +174,13 @@ template <bool STATISTICS, class L> DEVICE void consume(const attention_args &a,
 	for (int i = bid(); i < work_count(a, n); i += nblocks(), own.advance()) {
 		tile x = work_at(a, i, n, L::queries);
 		mbar_wait(m.queries_there(own.stage), own.parity);
-		if (row < x.rows)
-			attend<STATISTICS>(a, m, x, row, own.stage, t);
+		if (row < x.rows && STATISTICS)
+			measure(a, m, x, row, own.stage, t);
+		else if (row < x.rows)
+			attend(a, m, x, row, own.stage, t);
 		else
 			for (int j = 0; j < steps; j++, t.advance()) {
-				mbar_wait(m.values_there(t.stage), t.parity);
+				mbar_wait(STATISTICS ? m.keys_there(t.stage) : m.values_there(t.stage), t.parity);
 				leave(m.free(t.stage));
 			}
 		fence_async();
@@ -199,7 +209,7 @@ template <class L, bool STATISTICS, int FEWER, int MORE> DEVICE void forward(con
 	if (group == 0) {
 		registers_less<FEWER>();
 		if (tid() == 0)
-			produce(a, m);
+			produce<STATISTICS>(a, m);
 	} else {
 		registers_more<MORE>();
 		consume<STATISTICS>(a, m, (group - 1) * 64);

@@ -45,9 +45,17 @@ template <int STAGES> struct turn {
 	}
 };
 
-typedef u32 words __attribute__((ext_vector_type(4))); // 16 bytes
-
 DEVICE int lane() { return tid() % 32; }
+
+// numbers reads those that belong to the lane's columns of a product, from shared memory.
+template <int N> DEVICE void numbers(float (&x)[N], u32 from) {
+	const u8 *p = dynamic_shared() + (from - shared_address(dynamic_shared())) + lane() % 4 * 8;
+	UNROLL for (int i = 0; i < N / 2; i++) {
+		u64 two = *(const u64 *)(p + 32 * i);
+		x[2 * i] = __builtin_bit_cast(float, (u32)two);
+		x[2 * i + 1] = __builtin_bit_cast(float, (u32)(two >> 32));
+	}
+}
 
 // this_group returns the number of the warpgroup, such that the compiler sees that it is the
 // same for all lanes.
@@ -64,6 +72,19 @@ template <int R, int C, int N> DEVICE void dots(float (&s)[N / 2], u32 a, u32 b)
 	UNROLL for (int k = 0; k < C / 16; k++)
 		wgmma<0, 0>(s, matrix(a + k / 4 * (R / 64) * box_bytes + k % 4 * 32),
 		            matrix(b + k / 4 * (N / 64) * box_bytes + k % 4 * 32), k > 0);
+	wgmma_commit();
+}
+
+// fragments reads the operands of dots for a warpgroup's 64 rows of a tile with R rows, which
+// thus take no more bandwidth of shared memory.
+template <int R, int C> DEVICE void fragments(u32 (&f)[C / 16][4], u32 a) {
+	int r = tid() / 32 % 4 * 16 + lane() % 16;
+	UNROLL for (int k = 0; k < C / 16; k++)
+		ldmatrix(f[k], a + k / 4 * (R / 64) * box_bytes + r * 128 + ((k % 4 * 2 + lane() / 16) ^ r % 8) * 16);
+}
+template <int C, int N> DEVICE void dots(float (&s)[N / 2], const u32 (&a)[C / 16][4], u32 b) {
+	UNROLL for (int k = 0; k < C / 16; k++)
+		wgmma_registers<0>(s, a[k], matrix(b + k / 4 * (N / 64) * box_bytes + k % 4 * 32), k > 0);
 	wgmma_commit();
 }
 

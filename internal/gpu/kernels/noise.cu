@@ -79,20 +79,8 @@ DEVICE void normals(const key &k, u32 b, float *v) {
 	}
 }
 
-// draw fills out [samples, n] with the first n normals of every sample's key: blocks of 256
-// threads, each for 1024 elements of one sample.
-KERNEL(256) void draw(const key *keys, float *out, int n) {
-	int tiles = (n + 1023) / 1024, sample = bid() / tiles, at = bid() % tiles * 1024 + 4 * tid();
-	if (at >= n)
-		return;
-	float v[4];
-	normals(keys[sample], at / 4, v);
-	save<4>(out + (i64)sample * n + at, n - at, n % 4 == 0 && aligned(out), v);
-}
-EXPORT(draw)
-
 // step sets next to X·x + V·v + Std·noise, all [samples, n], with the noise of every sample's
-// key; blocks as for draw. next may be x or v.
+// key: blocks of 256 threads, each for 1024 elements of one sample. next may be x or v.
 KERNEL(256) void step(const float *x, const float *v, const double *steps, const key *keys, float *next, int n) {
 	int tiles = (n + 1023) / 1024, sample = bid() / tiles, at = bid() % tiles * 1024 + 4 * tid();
 	if (at >= n)

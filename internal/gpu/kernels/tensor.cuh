@@ -38,6 +38,28 @@ DEVICE void ldmatrix_trans(u32 (&r)[4], u32 row) {
 				 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(row) : "memory");
 }
 
+// stmatrix is the inverse of ldmatrix: it stores four 8x8 matrices.
+DEVICE void stmatrix(u32 row, const u32 (&r)[4]) {
+	asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};"
+				 ::"r"(row), "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3]) : "memory");
+}
+
+// shared_pair reads two floats at a multiple of 8, store_pair writes them.
+DEVICE void shared_pair(u32 address, float &x, float &y) {
+	asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(x), "=f"(y) : "r"(address) : "memory");
+}
+DEVICE void store_pair(u32 address, float x, float y) {
+	asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(address), "f"(x), "f"(y) : "memory");
+}
+
+// shared_words reads 16 bytes, store_shared_words writes them.
+DEVICE void shared_words(u32 address, u32 *r) {
+	asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(address) : "memory");
+}
+DEVICE void store_shared_words(u32 address, const u32 *r) {
+	asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3]) : "memory");
+}
+
 // mma_bf16 adds a·b to d, 16x8 = 16x16·16x8, in the layouts of mma.m16n8k16.
 DEVICE void mma_bf16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 	asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
@@ -107,6 +129,28 @@ DEVICE void tile_load(u32 to, const void *map, u32 b, int x, int y, int z) {
 				 ::"r"(to), "l"(map), "r"(b), "r"(x), "r"(y), "r"(z) : "memory");
 }
 
+// tile_store begins the copy of a box in shared memory to a tensor; what is outside of it is
+// left out. fence_async comes before it, in all threads that wrote the box. store_commit makes
+// a group of those begun by this thread; store_wait waits until all groups are read.
+DEVICE void tile_store(const void *map, u32 from, int x, int y, int z) {
+	asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%2, %3, %4}], [%1];"
+				 ::"l"(map), "r"(from), "r"(x), "r"(y), "r"(z) : "memory");
+}
+DEVICE void store_commit() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
+DEVICE void store_wait() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
+
+// touch reads 4 bytes, so that what is around them is near when it is needed.
+DEVICE void touch(const void *p) {
+	u32 r;
+	asm volatile("ld.global.b32 %0, [%1];" : "=r"(r) : "l"(p));
+}
+
+// bulk_load begins a copy of some bytes, all multiples of 16; barrier b gets them.
+DEVICE void bulk_load(u32 to, const void *from, int bytes, u32 b) {
+	asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
+				 ::"r"(to), "l"(from), "r"(bytes), "r"(b) : "memory");
+}
+
 // prefetch asks for some bytes, both they and their address multiples of 16, to come closer.
 DEVICE void prefetch(const void *from, int bytes) { asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory"); }
 
@@ -137,9 +181,11 @@ template <int n> DEVICE void wgmma_done(float (&d)[n]) {
 	GPU_R32 ", " \
 	"%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
 	"%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define GPU_R96 \
+#define GPU_R80 \
 	GPU_R64 ", " \
-	"%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, " \
+	"%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"
+#define GPU_R96 \
+	GPU_R80 ", " \
 	"%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
 #define GPU_R128 \
 	GPU_R96 ", " \
@@ -149,7 +195,8 @@ template <int n> DEVICE void wgmma_done(float (&d)[n]) {
 #define GPU_D4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define GPU_D32 GPU_D16(0), GPU_D16(16)
 #define GPU_D64 GPU_D32, GPU_D16(32), GPU_D16(48)
-#define GPU_D96 GPU_D64, GPU_D16(64), GPU_D16(80)
+#define GPU_D80 GPU_D64, GPU_D16(64)
+#define GPU_D96 GPU_D80, GPU_D16(80)
 #define GPU_D128 GPU_D96, GPU_D16(96), GPU_D16(112)
 #define GPU_WGMMA(columns, count) \
 	template <int ta, int tb> DEVICE void wgmma(float (&d)[count], u64 a, u64 b, int add) { \
@@ -165,6 +212,7 @@ template <int n> DEVICE void wgmma_done(float (&d)[n]) {
 	}
 GPU_WGMMA(64, 32)
 GPU_WGMMA(128, 64)
+GPU_WGMMA(160, 80)
 GPU_WGMMA(192, 96)
 GPU_WGMMA(256, 128)
 
@@ -199,6 +247,12 @@ inline void finish(copies &c, int before) {
 
 inline bool wgmmas_pending();
 
+// The bulk stores that a thread has begun, those that have a group, and those that are done.
+struct bulk_stores {
+	u64 begun, committed, done;
+};
+inline bulk_stores stores[max_threads];
+
 inline void check_exit() {
 	copies &c = in_flight[m.current];
 	if (c.first != c.end)
@@ -206,6 +260,8 @@ inline void check_exit() {
 	c.group = 0;
 	if (wgmmas_pending())
 		fail("ends with a wgmma in flight");
+	if (stores[m.current].done != stores[m.current].begun)
+		fail("ends with a bulk store in flight");
 }
 
 // at returns the memory at a shared address: static variables are numbered after dynamic ones.
@@ -308,8 +364,31 @@ template <int depth> void mma(const char *what, float (&d)[4], const u32 (&a)[4]
 	memcpy(d, &q, sizeof d);
 }
 
+struct matrix_rows {
+	u32 row;
+	quad q;
+};
+inline void store_matrices(u32 row, const u32 (&r)[4]) {
+	in_warp<int>("stmatrix", matrix_rows{row, {{r[0], r[1], r[2], r[3]}}}, [](const matrix_rows *in, int *) {
+		for (int lane = 0; lane < 32; lane++)
+			for (int i = 0; i < 4; i++)
+				memcpy(at(in[8 * i + lane / 4].row, 16, 16) + lane % 4 * 4, &in[lane].q.r[i], 4);
+	});
+}
+
 } // namespace gpu_host
 
+DEVICE void stmatrix(u32 row, const u32 (&r)[4]) { gpu_host::store_matrices(row, r); }
+DEVICE void shared_pair(u32 address, float &x, float &y) {
+	const float *p = (const float *)gpu_host::at(address, 8, 8);
+	x = p[0], y = p[1];
+}
+DEVICE void store_pair(u32 address, float x, float y) {
+	float *p = (float *)gpu_host::at(address, 8, 8);
+	p[0] = x, p[1] = y;
+}
+DEVICE void shared_words(u32 address, u32 *r) { memcpy(r, gpu_host::at(address, 16, 16), 16); }
+DEVICE void store_shared_words(u32 address, const u32 *r) { memcpy(gpu_host::at(address, 16, 16), r, 16); }
 DEVICE void ldmatrix(u32 (&r)[4], u32 row) { memcpy(r, gpu_host::load_matrices<false>(row).r, sizeof r); }
 DEVICE void ldmatrix_trans(u32 (&r)[4], u32 row) { memcpy(r, gpu_host::load_matrices<true>(row).r, sizeof r); }
 DEVICE void mma_bf16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) { gpu_host::mma<16>("mma_bf16", d, a, b0, b1); }
@@ -360,20 +439,35 @@ struct tile_copy {
 
 	u32 bytes() const { return map.box[0] * map.box[1] * (map.rank > 2 ? map.box[2] : 1) * map.element_bytes; }
 
-	// run copies the box, or fills its place with NaN if the copy is yet to come.
-	void run(bool begin) const {
+	// each calls f(place in shared memory, place in the tensor or 0 outside) for all elements.
+	template <class F> void each(F f) const {
 		u32 to_byte = to, size = map.element_bytes;
 		for (u32 z = 0; z < (map.rank > 2 ? map.box[2] : 1); z++)
 			for (u32 y = 0; y < map.box[1]; y++)
 				for (u32 x = 0; x < map.box[0]; x++, to_byte += size) {
-					u8 *dst = gpu_host::at(map.swizzle_bytes ? swizzled(to_byte, map.swizzle_bytes) : to_byte, size, size);
+					u8 *here = gpu_host::at(map.swizzle_bytes ? swizzled(to_byte, map.swizzle_bytes) : to_byte, size, size);
 					u64 i[3] = {(u64)(at[0] + (i64)x), (u64)(at[1] + (i64)y), (u64)(at[2] + (i64)z)};
 					bool inside = i[0] < map.sizes[0] && i[1] < map.sizes[1] && (map.rank < 3 || i[2] < map.sizes[2]);
-					if (begin || !inside)
-						memset(dst, begin ? 0xff : 0, size);
-					else
-						memcpy(dst, (const u8 *)map.address + i[0] * size + i[1] * map.strides[0] + (map.rank > 2 ? i[2] * map.strides[1] : 0), size);
+					f(here, inside ? (u8 *)map.address + i[0] * size + i[1] * map.strides[0] + (map.rank > 2 ? i[2] * map.strides[1] : 0) : 0);
 				}
+	}
+	// run copies the box, or fills its place with NaN if the copy is yet to come.
+	void run(bool begin) const {
+		each([&](u8 *here, const u8 *there) {
+			if (begin || !there)
+				memset(here, begin ? 0xff : 0, map.element_bytes);
+			else
+				memcpy(here, there, map.element_bytes);
+		});
+	}
+	// stored copies the box to the tensor, for a thread whose number is in the barrier's place.
+	static void stored(const void *data) {
+		const tile_copy &c = *(const tile_copy *)data;
+		c.each([&](const u8 *here, u8 *there) {
+			if (there)
+				memcpy(there, here, c.map.element_bytes);
+		});
+		stores[c.barrier].done++;
 	}
 	static void arrive(const void *data) {
 		const tile_copy &c = *(const tile_copy *)data;
@@ -382,17 +476,38 @@ struct tile_copy {
 	}
 };
 
-inline void load_tile(u32 to, const void *map, u32 barrier, u32 rank, int x, int y, int z) {
+inline tile_copy copy_of(u32 to, const void *map, u32 barrier, u32 rank, int x, int y, int z) {
 	const fake_tensor_map &m = *(const fake_tensor_map *)map;
-	tile_copy c = {m, to, barrier, {x, y, z}};
 	if ((u64)map % 64 != 0 || m.rank != rank || to % 128 != 0 || m.box[0] * m.element_bytes % 16 != 0)
-		fail("tile_load: map, rank, address or box");
+		fail("tile: map, rank, address or box");
 	if (m.swizzle_bytes && m.box[0] * m.element_bytes != m.swizzle_bytes)
-		fail("tile_load: rows of the box are not those of the swizzle");
+		fail("tile: rows of the box are not those of the swizzle");
+	return {m, to, barrier, {x, y, z}};
+}
+
+inline void load_tile(u32 to, const void *map, u32 barrier, u32 rank, int x, int y, int z) {
+	tile_copy c = copy_of(to, map, barrier, rank, x, y, z);
 	mbar(barrier);
 	c.run(true);
 	defer(tile_copy::arrive, c);
 }
+
+inline void store_tile(const void *map, u32 from, u32 rank, int x, int y, int z) {
+	m.at_exit = check_exit;
+	stores[m.current].begun++;
+	defer(tile_copy::stored, copy_of(from, map, m.current, rank, x, y, z));
+}
+
+struct bulk_copy {
+	const void *from;
+	u32 to, bytes, barrier;
+
+	static void arrive(const void *data) {
+		const bulk_copy &c = *(const bulk_copy *)data;
+		memcpy(gpu_host::at(c.to, c.bytes, 16), c.from, c.bytes);
+		mbar_change(c.barrier, 0, -(i64)c.bytes);
+	}
+};
 
 // A wgmma that has begun; lanes hold their parts of d and maybe of a.
 struct wgmma_call {
@@ -490,6 +605,24 @@ DEVICE void fence_async() {}
 #define PARAMETER(kernel, number, variable) ((const u8 *)&variable)
 DEVICE void tile_load(u32 to, const void *map, u32 b, int x, int y) { gpu_host::load_tile(to, map, b, 2, x, y, 0); }
 DEVICE void tile_load(u32 to, const void *map, u32 b, int x, int y, int z) { gpu_host::load_tile(to, map, b, 3, x, y, z); }
+DEVICE void tile_store(const void *map, u32 from, int x, int y, int z) { gpu_host::store_tile(map, from, 3, x, y, z); }
+DEVICE void store_commit() { gpu_host::stores[gpu_host::m.current].committed = gpu_host::stores[gpu_host::m.current].begun; }
+DEVICE void store_wait() {
+	gpu_host::bulk_stores &s = gpu_host::stores[gpu_host::m.current];
+	while (s.done < s.committed)
+		gpu_host::wait({&s.done, ~0ull, s.done}, "store_wait");
+}
+DEVICE void touch(const void *p) {
+	volatile u32 r = *(const u32 *)p;
+	(void)r;
+}
+DEVICE void bulk_load(u32 to, const void *from, int bytes, u32 b) {
+	if ((u64)from % 16 != 0 || bytes <= 0 || bytes % 16 != 0)
+		gpu_host::fail("bulk_load: alignment");
+	gpu_host::mbar(b);
+	memset(gpu_host::at(to, bytes, 16), 0xff, bytes);
+	gpu_host::defer(gpu_host::bulk_copy::arrive, gpu_host::bulk_copy{from, to, (u32)bytes, b});
+}
 DEVICE void prefetch(const void *from, int bytes) {
 	if ((u64)from % 16 != 0 || bytes <= 0 || bytes % 16 != 0)
 		gpu_host::fail("prefetch: alignment");
