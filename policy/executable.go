@@ -1,6 +1,11 @@
 package policy
 
-import "flowgrpo/internal/graph"
+import (
+	"maps"
+	"slices"
+
+	"flowgrpo/internal/graph"
+)
 
 // An executable is a compiled program as a replica uses it: on the processor or on a device.
 type executable interface {
@@ -23,6 +28,7 @@ func (p onProcessor) Run(add bool) error {
 // compile makes p the program that computes wanted.
 func (r *Replica) compile(p *program, wanted graph.Wanted) error {
 	if r.backend != nil {
+		wanted.Weights = slices.Collect(maps.Keys(p.builder.shapes))
 		x, err := r.backend.Compile(wanted)
 		p.executable = x
 		return err

@@ -91,18 +91,18 @@ func (r *Replica) VelocityAt(dst, x, times []float32, cond []Condition) error {
 // weights for, and few enough for what lies between two layers to stay in the cache.
 const maxSlice = 32
 
-// slice returns the size of the next slice of n samples: a power of two.
+// slice returns the size of the next slice of n samples: a power of two on the processor, what
+// the backend takes elsewhere.
 func (r *Replica) slice(n int) int {
-	most := maxSlice
 	if r.backend != nil {
-		most = r.backend.Slice()
+		return min(n, r.backend.Slice())
 	}
-	return min(most, 1<<(bits.Len(uint(n))-1))
+	return min(maxSlice, 1<<(bits.Len(uint(n))-1))
 }
 
 // Gradient adds the gradient of obj over the batch to grad, which is laid out like
 // [Theta.Trainable]. The first buffer returned is the loss, the others are the
-// objective's outputs; all are overwritten by the next call.
+// objective's outputs; all are overwritten by the next call on the same backend.
 func (r *Replica) Gradient(grad []float32, obj Objective, batch Batch) ([]graph.Buffer, error) {
 	return r.AddGradient(&Sum{grad: grad, started: true}, obj, batch)
 }

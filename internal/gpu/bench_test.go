@@ -3,6 +3,7 @@
 package gpu
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -39,6 +40,12 @@ func benchQueue(b *testing.B, slice int) *recorder {
 	q := testQueue(b, BFloat16)
 	q.slice = slice
 	return &recorder{Queue: q}
+}
+
+// free gives the memory of the program's own back; the queue keeps what programs share.
+func (p *Program) free() error {
+	defer p.queue.device.Enter()()
+	return errors.Join(p.queue.device.ctx.Free(p.own.at), p.recorded.Close())
 }
 
 func check(b testing.TB, err error) {

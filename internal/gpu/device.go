@@ -26,6 +26,8 @@ func (p Precision) String() string { return [...]string{"float32", "tf32", "bflo
 // hopperMajor is the compute capability that brought wgmma and the bulk copy engine, and
 // mapsDriver the driver whose launches can have tensor maps as parameters.
 const (
+	leastMajor  = 8     // of the compute capability
+	leastDriver = 12000 // CUDA version, 12.0
 	hopperMajor = 9
 	mapsDriver  = 12040
 )
@@ -45,6 +47,10 @@ func Open(index int, precision Precision) (*Device, error) {
 	ctx, err := cuda.Open(index)
 	if err != nil {
 		return nil, fmt.Errorf("gpu: %w", err)
+	}
+	if i := ctx.Info(); i.Major < leastMajor || i.Driver < leastDriver {
+		return nil, fmt.Errorf("gpu: %v has compute capability %d.%d and a driver of CUDA %d.%d, want 8.0 and 12.0 or more",
+			i, i.Major, i.Minor, i.Driver/1000, i.Driver%1000/10)
 	}
 	d := &Device{ctx: ctx, precision: precision}
 	d.hopper = ctx.Info().Major == hopperMajor && ctx.Info().Driver >= mapsDriver

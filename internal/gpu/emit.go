@@ -50,8 +50,8 @@ type call struct {
 }
 
 // An emitter turns the calls of a program into launches. It runs twice: first to learn how
-// much scratch and how many tensor maps the calls need, with addresses that mean nothing,
-// then for good. So what it does may depend on shapes only.
+// much scratch the calls need, with addresses that mean nothing, then for good. So how much
+// that is may depend on shapes only.
 type emitter struct {
 	device   *Device
 	dry      bool // addresses mean nothing
@@ -61,8 +61,6 @@ type emitter struct {
 	scratch  cuda.Ptr // of the program
 	used     int      // bytes of scratch that the current call has taken
 	most     int      // the most that a call has taken
-	maps     []cuda.TensorMap
-	mapsAt   cuda.Ptr // where they will lie on the device
 }
 
 // A launch is one kernel launch.
@@ -95,12 +93,6 @@ func (e *emitter) take(bytes int) cuda.Ptr {
 	e.used += (bytes + 255) / 256 * 256
 	e.most = max(e.most, e.used)
 	return at
-}
-
-// tensorMap adds m to those of the program and returns its address on the device.
-func (e *emitter) tensorMap(m cuda.TensorMap) cuda.Ptr {
-	e.maps = append(e.maps, m)
-	return e.mapsAt + cuda.Ptr(128*(len(e.maps)-1))
 }
 
 // ops returns the emit function of every op, by name.

@@ -157,6 +157,7 @@ func TestUpdateSeesTheVelocityOfTheRollout(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		updated := slices.Clone(outputs[1].F32)
 		alone := make([]float32, dim)
 		for i := range batch.T {
 			at := i * dim
@@ -164,8 +165,8 @@ func TestUpdateSeesTheVelocityOfTheRollout(t *testing.T) {
 				t.Fatal(err)
 			}
 			for j, x := range alone {
-				if x != v[at+j] || x != outputs[1].F32[at+j] {
-					t.Fatalf("%v: sample %d, element %d: %v alone, %v in the batch, %v in the update", precision, i, j, x, v[at+j], outputs[1].F32[at+j])
+				if x != v[at+j] || x != updated[at+j] {
+					t.Fatalf("%v: sample %d, element %d: %v alone, %v in the batch, %v in the update", precision, i, j, x, v[at+j], updated[at+j])
 				}
 			}
 		}

@@ -3,8 +3,8 @@
 package gpu
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"github.com/sourcegraph/conc/iter"
@@ -25,14 +25,9 @@ type Program struct {
 	sums    []result
 	outputs []result
 
-	own     region     // inputs, constants, sums and tensor maps
-	host    *cuda.Host // outputs and sums
-	scratch int        // bytes
-	maps    int        // tensor maps
-	mapsAt  int        // offset in own
-
-	step      region // of a step of a rollout
-	stepTable []byte // that is in it
+	own  region // inputs and constants
+	need need   // of the queue's memory
+	step region // of a step of a rollout
 
 	launches []launch
 	recorded *cuda.Graph
@@ -73,22 +68,24 @@ func (i *input) bytes() int { return i.place.Kind.Size() * i.place.Shape.TotalSi
 // A result is what comes back to the processor: an output, or a sum with its destination.
 type result struct {
 	place  graph.Place
-	offset int // of a sum, in own
-	at     int // in host, bytes
+	offset int // of a sum, in those of the queue
+	at     int // in the queue's memory of the processor, bytes
 	bound  []float32
 }
 
 func (r result) size() int { return max(1, r.place.Shape.TotalSize()) }
 
-// aligned rounds up to what every kernel and tensor map is content with.
+// aligned rounds up to what every kernel is content with.
 func aligned(bytes int) int { return (bytes + 255) / 256 * 256 }
 
-func newProgram(q *Queue, plan *graph.Program) (*Program, error) {
+// newProgram returns the program of a plan of which the inputs called weights are the
+// device's.
+func newProgram(q *Queue, plan *graph.Program, weights []string) (*Program, error) {
 	p := &Program{queue: q, plan: plan, inputs: map[string]*input{}, consts: map[*graph.Buffer]cuda.Ptr{}}
 	calls, outputs := plan.Calls()
 	p.calls = calls
 	for name, place := range plan.Inputs() {
-		p.inputs[name] = &input{place: place}
+		p.inputs[name] = &input{place: place, weight: slices.Contains(weights, name)}
 	}
 	back := 0
 	add := func(to *[]result, place graph.Place) {
@@ -101,18 +98,19 @@ func newProgram(q *Queue, plan *graph.Program) (*Program, error) {
 	for i, shape := range plan.Sums() {
 		add(&p.sums, graph.Place{Shape: shape, Sum: i + 1})
 	}
+	for i := range p.sums {
+		p.sums[i].offset = p.need.sums
+		p.need.sums += aligned(4 * p.sums[i].size())
+	}
+	for kind, elements := range plan.Sizes() {
+		p.need.arenas[kind] = elements * kind.Size()
+	}
 	e, err := p.emit(true)
 	if err != nil {
 		return nil, err
 	}
-	p.scratch, p.maps = e.most, len(e.maps)
-	return p, p.allocateHost(back)
-}
-
-func (p *Program) allocateHost(bytes int) (err error) {
-	defer p.queue.device.Enter()()
-	p.host, err = p.queue.device.ctx.AllocHost(max(1, bytes))
-	return err
+	p.need.scratch, p.need.host = e.most, back
+	return p, nil
 }
 
 // Bind implements [graph.Binder].
@@ -162,20 +160,31 @@ func (p *Program) BindSum(i int, data []float32) {
 	p.sums[i].bound = data
 }
 
+// checkSums panics unless every sum has a destination.
+func (p *Program) checkSums() {
+	for i, r := range p.sums {
+		if r.bound == nil {
+			panic(fmt.Sprintf("gpu: sum %d is not bound", i))
+		}
+	}
+}
+
 // Output implements [graph.Executable].
 func (p *Program) Output(i int) graph.Buffer {
-	r := p.outputs[i]
+	r, host := p.outputs[i], p.queue.host
 	b := graph.Buffer{Shape: r.place.Shape}
 	if r.place.Kind == graph.Float64 {
-		b.F64 = p.host.Float64()[r.at/8 : r.at/8+r.size()]
+		b.F64 = host.Float64()[r.at/8 : r.at/8+r.size()]
 	} else {
-		b.F32 = p.host.Float32()[r.at/4 : r.at/4+r.size()]
+		b.F32 = host.Float32()[r.at/4 : r.at/4+r.size()]
 	}
 	return b
 }
 
 // Run implements [graph.Executable].
-func (p *Program) Run(add bool) error {
+func (p *Program) Run(add bool) error { return p.queue.ended(p.run(add)) }
+
+func (p *Program) run(add bool) error {
 	defer p.queue.device.Enter()()
 	if err := p.prepare(); err != nil {
 		return err
@@ -186,6 +195,7 @@ func (p *Program) Run(add bool) error {
 	if err := p.queue.stream.Replay(p.recorded); err != nil {
 		return err
 	}
+	p.checkSums()
 	if err := p.copyOut(); err != nil {
 		return err
 	}
@@ -193,7 +203,7 @@ func (p *Program) Run(add bool) error {
 		return err
 	}
 	iter.ForEach(p.sums, func(r *result) {
-		got := p.host.Float32()[r.at/4 : r.at/4+r.size()]
+		got := p.queue.host.Float32()[r.at/4 : r.at/4+r.size()]
 		if add {
 			kernel.Axpy(r.bound, 1, got)
 		} else {
@@ -211,17 +221,17 @@ func (p *Program) copyIn() error {
 		if !in.fresh {
 			continue
 		}
-		in.fresh = false
 		if err := p.queue.stream.CopyIn(in.at, in.source(), in.bytes()); err != nil {
 			return err
 		}
+		in.fresh = false
 	}
 	return nil
 }
 
 func (p *Program) copyOut() error {
 	back := func(r result, from cuda.Ptr) error {
-		return p.queue.stream.CopyOut(unsafe.Pointer(&p.host.Bytes()[r.at]), from, r.size()*r.place.Kind.Size())
+		return p.queue.stream.CopyOut(unsafe.Pointer(&p.queue.host.Bytes()[r.at]), from, r.size()*r.place.Kind.Size())
 	}
 	for _, r := range p.outputs {
 		if err := back(r, p.address(r.place)); err != nil {
@@ -234,17 +244,4 @@ func (p *Program) copyOut() error {
 		}
 	}
 	return nil
-}
-
-// free gives the memory of the program's own back; the queue keeps what programs share.
-func (p *Program) free() error {
-	defer p.queue.device.Enter()()
-	err := p.host.Free()
-	if p.own.bytes > 0 {
-		err = errors.Join(err, p.queue.device.ctx.Free(p.own.at))
-	}
-	if p.recorded != nil {
-		err = errors.Join(err, p.recorded.Close())
-	}
-	return err
 }

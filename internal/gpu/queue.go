@@ -15,10 +15,13 @@ import (
 type Queue struct {
 	device  *Device
 	stream  *cuda.Stream
-	arenas  map[graph.Kind]*region
+	arenas  [3]region // by kind
 	scratch region
-	version int // counts moves of the memory, from 1
+	sums    region     // of the program that runs
+	host    *cuda.Host // outputs and sums of the program that ran last
+	version int        // counts moves of the memory, from 1
 	slice   int
+	lost    error // why the queue does no more work
 }
 
 var _ graph.Backend = (*Queue)(nil)
@@ -31,8 +34,7 @@ func (d *Device) NewQueue(slice int) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gpu: %w", err)
 	}
-	arenas := map[graph.Kind]*region{graph.Float32: {}, graph.Float64: {}, graph.BFloat16: {}}
-	return &Queue{device: d, stream: stream, arenas: arenas, version: 1, slice: slice}, nil
+	return &Queue{device: d, stream: stream, version: 1, slice: slice}, nil
 }
 
 // Slice implements [graph.Backend].
@@ -41,12 +43,15 @@ func (q *Queue) Slice() int { return q.slice }
 // Compile implements [graph.Backend]. It returns an error if the program needs more memory
 // than the device has.
 func (q *Queue) Compile(w graph.Wanted) (graph.Executable, error) {
+	if q.lost != nil {
+		return nil, q.lost
+	}
 	w.Half = q.device.precision == BFloat16
 	plan, err := w.Compile()
 	if err != nil {
 		return nil, err
 	}
-	p, err := newProgram(q, plan)
+	p, err := newProgram(q, plan, w.Weights)
 	if err != nil {
 		return nil, err
 	}
@@ -59,19 +64,56 @@ func (q *Queue) Compile(w graph.Wanted) (graph.Executable, error) {
 	return p, nil
 }
 
-// reserve makes room for a program.
-func (q *Queue) reserve(sizes map[graph.Kind]int, scratch int) error {
+// A need is the memory of the queue that a program takes, in bytes.
+type need struct {
+	arenas              [3]int // by kind
+	scratch, sums, host int
+}
+
+// reserve makes room for a program. Where that fails, memory may be gone all the same.
+func (q *Queue) reserve(n need) error {
 	grow := func(r *region, bytes int) error {
 		moved, err := r.grow(q.device.ctx, bytes)
-		if moved {
+		if moved || err != nil {
 			q.version++
 		}
 		return err
 	}
-	for kind, r := range q.arenas {
-		if err := grow(r, sizes[kind]*kind.Size()); err != nil {
+	for kind := range q.arenas {
+		if err := grow(&q.arenas[kind], n.arenas[kind]); err != nil {
 			return err
 		}
 	}
-	return grow(&q.scratch, scratch)
+	if err := grow(&q.scratch, n.scratch); err != nil {
+		return err
+	}
+	if err := grow(&q.sums, n.sums); err != nil {
+		return err
+	}
+	return q.reserveHost(n.host)
+}
+
+// reserveHost makes room in the processor's memory.
+func (q *Queue) reserveHost(bytes int) error {
+	if q.host != nil && len(q.host.Bytes()) >= bytes {
+		return nil
+	}
+	if q.host != nil {
+		old := q.host
+		q.host = nil
+		if err := old.Free(); err != nil {
+			return err
+		}
+	}
+	host, err := q.device.ctx.AllocHost(max(1, bytes))
+	q.host = host
+	return err
+}
+
+// ended keeps an error after which the queue does no more work.
+func (q *Queue) ended(err error) error {
+	if err != nil && q.device.Lost(err) {
+		q.lost = err
+	}
+	return err
 }

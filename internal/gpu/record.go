@@ -14,10 +14,16 @@ import (
 
 // prepare makes the recorded graph one for the addresses of now.
 func (p *Program) prepare() error {
+	if p.queue.lost != nil {
+		return p.queue.lost
+	}
+	if err := p.queue.reserveHost(p.need.host); err != nil {
+		return err
+	}
 	if p.recorded != nil && !p.stale && p.version == p.queue.version {
 		return nil
 	}
-	if err := p.queue.reserve(p.plan.Sizes(), p.scratch); err != nil {
+	if err := p.queue.reserve(p.need); err != nil {
 		return err
 	}
 	if err := p.place(); err != nil {
@@ -27,20 +33,17 @@ func (p *Program) prepare() error {
 	if err != nil {
 		return err
 	}
-	if len(e.maps) > 0 {
-		at := p.own.at + cuda.Ptr(p.mapsAt)
-		if err := p.queue.stream.CopyIn(at, unsafe.Pointer(&e.maps[0]), len(e.maps)*len(e.maps[0])); err != nil {
-			return err
-		}
+	if e.most > p.need.scratch {
+		return fmt.Errorf("gpu: a program takes %d bytes of scratch, and was planned to take %d", e.most, p.need.scratch)
 	}
 	if err := p.record(e.launches); err != nil {
 		return err
 	}
 	p.version, p.stale = p.queue.version, false
-	return p.queue.stream.Synchronize() // the maps are copied
+	return nil
 }
 
-// place gives inputs, constants, sums and tensor maps their memory.
+// place gives inputs and constants their memory.
 func (p *Program) place() error {
 	p.order = nil
 	at := 0
@@ -50,7 +53,11 @@ func (p *Program) place() error {
 		return offset
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.inputs)) {
-		if in := p.inputs[name]; !in.weight {
+		in := p.inputs[name]
+		if in.weight && in.at == 0 {
+			panic("gpu: weight " + name + " is not bound")
+		}
+		if !in.weight {
 			in.offset = take(in.bytes())
 			p.order = append(p.order, in)
 		}
@@ -60,10 +67,6 @@ func (p *Program) place() error {
 	for i, c := range constants {
 		offsets[i] = take(8 * c.Len())
 	}
-	for i := range p.sums {
-		p.sums[i].offset = take(4 * p.sums[i].size())
-	}
-	p.mapsAt = take(128 * p.maps)
 	if _, err := p.own.grow(p.queue.device.ctx, at); err != nil {
 		return err
 	}
@@ -107,14 +110,14 @@ func (p *Program) address(place graph.Place) cuda.Ptr {
 	case place.Constant != nil:
 		return p.consts[place.Constant]
 	case place.Sum > 0:
-		return p.own.at + cuda.Ptr(p.sums[place.Sum-1].offset)
+		return p.queue.sums.at + cuda.Ptr(p.sums[place.Sum-1].offset)
 	}
 	return p.queue.arenas[place.Kind].at + cuda.Ptr(place.Offset*place.Kind.Size())
 }
 
 // emit turns the calls into launches; on a dry run addresses mean nothing.
 func (p *Program) emit(dry bool) (*emitter, error) {
-	e := &emitter{device: p.queue.device, dry: dry, scratch: p.queue.scratch.at, mapsAt: p.own.at + cuda.Ptr(p.mapsAt)}
+	e := &emitter{device: p.queue.device, dry: dry, scratch: p.queue.scratch.at}
 	for _, c := range p.calls {
 		f, ok := ops()[c.Op.Name]
 		if !ok {
@@ -164,17 +167,14 @@ func (p *Program) record(launches []launch) error {
 
 // Bytes implements [graph.Executable].
 func (p *Program) Bytes() int {
-	n := p.scratch + 128*p.maps
-	for kind, elements := range p.plan.Sizes() {
-		n += elements * kind.Size()
+	n := p.need.scratch + p.need.sums
+	for _, bytes := range p.need.arenas {
+		n += bytes
 	}
 	for _, in := range p.inputs {
 		if !in.weight {
 			n += in.bytes()
 		}
-	}
-	for _, s := range p.sums {
-		n += 4 * s.size()
 	}
 	return n
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"slices"
 	"unsafe"
 
 	"flowgrpo/internal/cuda"
@@ -20,7 +19,9 @@ import (
 var _ graph.Stepper = (*Program)(nil)
 
 // Step implements [graph.Stepper].
-func (p *Program) Step(s graph.Step) error {
+func (p *Program) Step(s graph.Step) error { return p.queue.ended(p.makeStep(s)) }
+
+func (p *Program) makeStep(s graph.Step) error {
 	defer p.queue.device.Enter()()
 	if err := p.prepare(); err != nil {
 		return err
@@ -58,20 +59,14 @@ func (p *Program) stepMemory(s graph.Step) (rolloutStep, error) {
 	table := stepTable(s)
 	next, logp := 0, aligned(4*len(s.Next))
 	steps := logp + aligned(8*samples)
-	if moved, err := p.step.grow(p.queue.device.ctx, steps+len(table)); err != nil {
+	if _, err := p.step.grow(p.queue.device.ctx, steps+len(table)); err != nil {
 		return rolloutStep{}, err
-	} else if moved {
-		p.stepTable = nil
 	}
 	at := p.step.at
 	on := rolloutStep{
 		x: x.at, v: p.address(p.outputs[0].place), next: at + cuda.Ptr(next), logp: at + cuda.Ptr(logp),
 		steps: at + cuda.Ptr(steps), keys: at + cuda.Ptr(steps+24*samples), samples: samples, n: len(s.Next) / samples,
 	}
-	if slices.Equal(table, p.stepTable) {
-		return on, nil
-	}
-	p.stepTable = table
 	return on, p.queue.stream.CopyIn(on.steps, unsafe.Pointer(&table[0]), len(table))
 }
 

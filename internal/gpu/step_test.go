@@ -3,9 +3,11 @@
 package gpu
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -210,4 +212,41 @@ func TestAdding(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a program needs is known before it runs, and is not what the device holds for all.
+func TestBytesAreKnownBefore(t *testing.T) {
+	m := smallMMDiT(t)
+	q, batch := testQueue(t, Strict), randomBatch(m, 2)
+	r := m.NewReplicaOn(q, m.Theta())
+	check(t, r.PlanGradient(objective, 2))
+	before := r.Bytes()
+	_, err := r.Gradient(make([]float32, m.Theta().Size()), objective, batch)
+	check(t, err)
+	if after := r.Bytes(); after != before || before < 4*m.Theta().Size() {
+		t.Errorf("%d bytes planned, %d after a run, of which %d are sums", before, after, 4*m.Theta().Size())
+	}
+}
+
+// A queue that ran out of memory says so ever after, and another queue goes on.
+func TestOutOfMemory(t *testing.T) {
+	m := smallMMDiT(t)
+	q, batch := testQueue(t, Strict), randomBatch(m, 4)
+	if !strings.Contains(q.device.Info().Name, "fake") {
+		t.Skip("a driver that can be made to fail is needed")
+	}
+	dst, dim := make([]float32, len(batch.X)), m.Network.Shape().Dim()
+	r := m.NewReplicaOn(q, m.Theta())
+	check(t, r.VelocityAt(dst[:dim], batch.X[:dim], batch.T[:1], batch.Cond[:1]))
+	t.Setenv("FLOWGRPO_FAKE_FAIL_ALLOCATION", "1")
+	err := r.VelocityAt(dst, batch.X, batch.T, batch.Cond)
+	if err == nil || !q.device.Lost(err) || !strings.Contains(err.Error(), "OUT_OF_MEMORY") {
+		t.Fatalf("error %v", err)
+	}
+	t.Setenv("FLOWGRPO_FAKE_FAIL_ALLOCATION", "")
+	if again := r.VelocityAt(dst[:dim], batch.X[:dim], batch.T[:1], batch.Cond[:1]); !errors.Is(again, err) {
+		t.Errorf("a program that fitted gives %v after the queue was lost, want %v", again, err)
+	}
+	other := m.NewReplicaOn(testQueue(t, Strict), m.Theta())
+	check(t, other.VelocityAt(dst, batch.X, batch.T, batch.Cond))
 }

@@ -37,7 +37,8 @@ type Executable interface {
 	// Run computes the outputs from the bound inputs and adds the sums; without add it
 	// stores them.
 	Run(add bool) error
-	// Output returns the i-th output in the processor's memory; the next Run overwrites it.
+	// Output returns the i-th output in the processor's memory; the next Run of any program of
+	// the backend overwrites it.
 	Output(i int) Buffer
 	// Bytes returns the memory of the device that Run needs beside weights.
 	Bytes() int

@@ -47,6 +47,8 @@ type Wanted struct {
 	// Recompute makes the backward pass of the first output, the loss, compute again what
 	// lies between checkpoints: less memory, more time, the same bits.
 	Recompute bool
+	// Weights are the inputs that are weights: a backend keeps copies of them, see Weight.
+	Weights []string
 	// Half holds activations, and the matrices of products, in bfloat16. Only backends of
 	// their own run such programs.
 	Half  bool
