@@ -1,6 +1,6 @@
 # Run `make` for the list of targets.
 .DEFAULT_GOAL := help
-.PHONY: help build gpu test gpu-test gpu-generate race long vet fmt bench bench-peer fuzz generate goldens ci
+.PHONY: help build gpu test gpu-test gpu-test-device gpu-generate race long vet fmt bench bench-peer fuzz generate goldens ci
 
 # What building with the tag gpu needs of cgo: the declarations of the driver, and a name to
 # link with. Nothing of CUDA has to be installed.
@@ -10,7 +10,7 @@ binary = finetune
 clang = $(shell command -v clang++-19 || command -v clang++)
 
 help: ## print this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 build: ## build the finetune binary
 	CGO_ENABLED=0 go build -o finetune ./cmd/finetune
@@ -28,9 +28,11 @@ gpu-test: ## test what is for GPUs on the processor (needs clang++)
 	@driver=$$(mktemp -d) && trap 'rm -rf "$$driver"' EXIT && \
 	echo "building a driver that runs the kernels on the processor, with $(clang)" && \
 	CXX="$(clang)" internal/gpu/fake/build.sh "$$driver/libcuda.so" && \
-	export FLOWGRPO_CUDA_DRIVER="$$driver/libcuda.so" $(gpu_env) && \
-	go test -tags gpu -timeout 20m ./internal/cuda ./internal/gpu/... && \
-	go test -tags gpu -timeout 10m -run 'GPU' ./internal/run
+	export FLOWGRPO_CUDA_DRIVER="$$driver/libcuda.so" && $(MAKE) --no-print-directory gpu-test-device
+
+gpu-test-device: ## the same tests on the GPU of this machine
+	FLOWGRPO_REQUIRE_GPU=1 $(gpu_env) go test -count=1 -tags gpu -timeout 20m ./internal/cuda ./internal/gpu/...
+	FLOWGRPO_REQUIRE_GPU=1 $(gpu_env) go test -count=1 -tags gpu -timeout 10m -run GPU ./internal/run
 
 gpu-generate: ## compile the kernels for GPUs again (needs clang-19)
 	go generate ./internal/gpu
@@ -60,8 +62,8 @@ fuzz: ## every fuzz target for 20 seconds
 	    go test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s $$pkg || exit 1; \
 	  done; done
 
-generate: ## write the generated files again (those for GPUs need clang-19)
-	go generate ./...
+generate: ## write the generated files again, but for those of gpu-generate
+	go generate $$(go list ./... | grep -v '/internal/gpu$$')
 
 goldens: ## write testdata/reference again (needs contrib/goldens/requirements.txt)
 	PYTHONHASHSEED=0 python3 contrib/goldens/make.py

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sourcegraph/conc/pool"
 
+	"flowgrpo/internal/graph"
 	"flowgrpo/internal/rng"
 	"flowgrpo/policy"
 	"flowgrpo/reward"
@@ -47,14 +48,14 @@ func NewTrainer(s Settings) *Trainer {
 	checkShares(s.Loss.Shares)
 	s.Reward = reward.Checked(s.Reward)
 	theta := s.Model.Theta()
-	tr := &Trainer{
-		Settings: s, team: s.Model.NewTeam(theta, s.Workers), grad: make([]float32, theta.Size()),
+	backends := s.Backends
+	if len(backends) == 0 {
+		backends = make([]graph.Backend, s.Workers) // slots of the processor
+	}
+	return &Trainer{
+		Settings: s, team: s.Model.NewTeamOn(backends, theta), grad: make([]float32, theta.Size()),
 		references: map[*policy.Replica]*policy.Replica{},
 	}
-	if len(s.Backends) > 0 {
-		tr.team = s.Model.NewTeamOn(s.Backends, theta)
-	}
-	return tr
 }
 
 // Iteration returns the number of iterations done.

@@ -30,12 +30,10 @@ type Bound interface {
 	Enter() (leave func())
 }
 
-// A Fallible device can be lost while others go on. Lost tells whether err, which a
-// chunk on this device came back with, means that the device is of no more use, for
-// instance for want of memory. It is not asked about the context's errors.
-type Fallible interface {
-	Lost(err error) bool
-}
+// A Fallible device can be lost while others go on: Lost tells whether err, which a chunk on
+// this device came back with, means that the device is of no more use, for instance for want
+// of memory. It is not asked about the context's errors.
+type Fallible = policy.Fallible
 
 // A Stepper is a device that makes whole steps of a rollout itself, noise and
 // log-probabilities included, with the bits that the processor gives them.

@@ -61,10 +61,12 @@ func printPlan(w io.Writer, p run.Plan) error {
 	row("updates per iteration", "%d on policy (ratio exactly 1), %d off policy", p.OnPolicy, p.OffPolicy)
 	row("updates in all", "%d", p.Updates)
 	row("evaluations", "%d pictures before and after, %d × %d on the way", p.FullPictures, p.CourseEvaluations, p.CoursePictures)
-	m := p.Memory
-	row("memory", "%s: %s weights, %s optimizer, %d workers × (%s gradient + %s velocities), %s trajectories, %s prompts",
-		megabytes(m.Total), megabytes(m.Weights), megabytes(m.Optimizer), p.Workers,
-		megabytes(m.Gradient), megabytes(m.Velocities), megabytes(m.Trajectories), megabytes(m.Conditions))
+	m, programs := p.Memory, ""
+	if m.Gradient+m.Velocities > 0 {
+		programs = fmt.Sprintf("%d workers × (%s gradient + %s velocities), ", p.Workers, megabytes(m.Gradient), megabytes(m.Velocities))
+	}
+	row("memory", "%s: %s weights, %s optimizer, %s%s trajectories, %s prompts",
+		megabytes(m.Total), megabytes(m.Weights), megabytes(m.Optimizer), programs, megabytes(m.Trajectories), megabytes(m.Conditions))
 	if g := m.GPU; g != nil {
 		row("memory of a GPU", "%s of %s that are free on %s: %s weights, %s gradient, %d queues × %s velocities, of which one has room for the other",
 			megabytes(g.Total), megabytes(g.Free), g.GPU, megabytes(g.Weights), megabytes(g.Gradient), g.Queues, megabytes(g.Velocities))

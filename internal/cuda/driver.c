@@ -105,8 +105,9 @@ void driver_enter(CUcontext context, unsigned generation)
 	static _Thread_local unsigned born;
 	if (current == context && born == generation)
 		return;
-	/* If this fails, whatever comes next on this thread fails too, and says so. */
 	int failed = cuCtxSetCurrent(context);
+	if (failed)
+		cuCtxSetCurrent(NULL); /* so that whatever comes next on this thread fails, and says so */
 	current = failed ? NULL : context;
 	born = failed ? 0 : generation;
 }

@@ -61,8 +61,10 @@ func tried(err error, format string, args ...any) error {
 	return fmt.Errorf("cuda: %s: %w", fmt.Sprintf(format, args...), err)
 }
 
-// lost are the codes after which every later call for the same context fails.
+// lost are the codes after which every later call for the same context fails. Invalid is a
+// context that could not be made current.
 var lost = []int{
+	C.CUDA_ERROR_INVALID_CONTEXT,
 	C.CUDA_ERROR_DEINITIALIZED,
 	C.CUDA_ERROR_ECC_UNCORRECTABLE,
 	C.CUDA_ERROR_NVLINK_UNCORRECTABLE,

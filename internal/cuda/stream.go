@@ -14,7 +14,8 @@ import (
 )
 
 // A Stream is a queue of work on a device. What is put on it is done in that order, and nothing but
-// Synchronize waits for it. So an error may be that of earlier work.
+// Synchronize, and copies of memory that is not pinned, waits for it. So an error may be that of
+// earlier work.
 type Stream struct {
 	context *Context
 	stream  cu.Stream

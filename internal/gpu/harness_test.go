@@ -5,6 +5,7 @@ package gpu
 import (
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -32,12 +33,22 @@ var devices = map[Precision]func() (*Device, error){
 	BFloat16: sync.OnceValues(func() (*Device, error) { return Open(0, BFloat16) }),
 }
 
+// requireGPU skips the test where there is no driver, and fails it where one was promised.
+func requireGPU(t testing.TB) {
+	t.Helper()
+	err := cuda.Status()
+	switch {
+	case err != nil && os.Getenv("FLOWGRPO_REQUIRE_GPU") != "":
+		t.Fatal(err)
+	case err != nil:
+		t.Skip(err)
+	}
+}
+
 // testQueue returns a queue of a device of its own precision.
 func testQueue(t testing.TB, precision Precision) *Queue {
 	t.Helper()
-	if err := cuda.Status(); err != nil {
-		t.Skip(err)
-	}
+	requireGPU(t)
 	d, err := devices[precision]()
 	if err != nil {
 		t.Fatal(err)

@@ -286,7 +286,7 @@ func TestFits(t *testing.T) {
 	}{
 		{int64(small.Total) - 1, 5, 4, "grpo.micro_batch = 5 is too large, 4 is not: "},
 		{int64(small.Total), 20, 4, "grpo.micro_batch = 20 is too large, 5 is not: "},
-		{int64(small.Weights + 2*small.Velocities), 1, 64, "device.batch = 64 is too large, 7 is not: "},
+		{int64(small.Weights + 2*small.Velocities), 1, 64, "device.batch = 64 is too large, 4 is not: "},
 		{100, 1, 64, "device.batch = 64 is too large, and so is 1: "},
 	} {
 		_, err := with(tt.free, tt.micro, tt.batch)

@@ -14,6 +14,18 @@ import (
 	"flowgrpo/internal/gpu"
 )
 
+// requireGPU skips the test where there is no driver, and fails it where one was promised.
+func requireGPU(t *testing.T) {
+	t.Helper()
+	err := gpu.Status()
+	switch {
+	case err != nil && os.Getenv("FLOWGRPO_REQUIRE_GPU") != "":
+		t.Fatal(err)
+	case err != nil:
+		t.Skip(err)
+	}
+}
+
 // metricsOf returns the lines of metrics.jsonl.
 func metricsOf(t *testing.T, dir string) []eval.Metrics {
 	t.Helper()
@@ -32,9 +44,7 @@ func metricsOf(t *testing.T, dir string) []eval.Metrics {
 // A run on the driver's first GPU learns what one on the processor does, in every precision:
 // the first pass has a ratio of exactly 1, and the figures are close.
 func TestRunOnDriverGPU(t *testing.T) {
-	if err := gpu.Status(); err != nil {
-		t.Skip(err)
-	}
+	requireGPU(t)
 	model := tinyModel(t, "glyphs")
 	sets := append(slices.Clone(contrast), "device.gpus=[0]", "device.batch=4", "train.lora_rank=2")
 	want := metricsOf(t, trainTiny(t, openTiny(t, "glyphs", model, sets...)))
@@ -62,9 +72,7 @@ func TestRunOnDriverGPU(t *testing.T) {
 
 // What does not fit on a GPU is found before it is tried.
 func TestFitsOnDriverGPU(t *testing.T) {
-	if err := gpu.Status(); err != nil {
-		t.Skip(err)
-	}
+	requireGPU(t)
 	if got := GPUs(); !strings.Contains(got, "compute capability") {
 		t.Errorf("GPUs: %s", got)
 	}

@@ -49,6 +49,9 @@ func openPretraining(c *config.Config) (*Pretraining, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := s.devices.cards(); err != nil { // before anything is written
+		return nil, err
+	}
 	s.Model, s.encode = policy.NewModel(&policy.Captioned{Network: net, Text: text}, nil, c.Seed), text.TokenCondition
 	if len(c.Reward) > 0 {
 		if err := s.openRewards(); err != nil {
