@@ -54,6 +54,10 @@ func emitFused(e *emitter, c call) {
 		p.options = withSilu
 	case "gated-residual":
 		x, mod := c.in[inputs], c.in[inputs+1]
+		if c.out.kind != x.kind {
+			e.fail(fmt.Errorf("gpu: %v of kind %v added to %v", c.op, c.out.kind, x.kind))
+			return
+		}
 		p.tokens, p.gateStep = x.shape[1], mod.shape[1]
 		p.x, p.gate = x.at, mod.offset(int(then.Params[0])*x.shape[2])
 	default:

@@ -21,9 +21,9 @@ var productShapes = [][5]int{
 	{2, 128, 16, 256, 32}, {1, 70, 264, 80, 33},
 }
 
-func linearCases() []testCase {
+func linearCases(shapes [][5]int) []testCase {
 	var cases []testCase
-	for i, s := range productShapes {
+	for i, s := range shapes {
 		b, t, k, n, r := s[0], s[1], s[2], s[3], s[4]
 		add := func(what string, build func(in []graph.Node) graph.Node, shapes ...[]int) {
 			cases = append(cases, testCase{name: fmt.Sprintf("%s %v", what, s), shapes: shapes, build: build})
@@ -71,15 +71,20 @@ func lowRankCase(s [5]int, x, w, bias, down, up []int, gelu bool) testCase {
 	}
 }
 
-func TestLinear(t *testing.T) { runCases(t, linearCases(), Strict, TF32, BFloat16) }
+func TestLinear(t *testing.T) { runCases(t, linearCases(productShapes), Strict, TF32, BFloat16) }
 
 func TestLinearIsInvariant(t *testing.T) {
 	for _, precision := range []Precision{Strict, TF32, BFloat16} {
-		for _, s := range productShapes {
-			tokens, k, n, r := s[1], s[2], s[3], s[4]
-			checkInvariance(t, precision, [][]int{{0, tokens, k}, {n, k}, {n}, {r, k}, {n, r}}, []int{0}, func(in []graph.Node) graph.Node {
-				return graph.Gelu(graph.LowRank(in[0], in[1], in[2], in[3], in[4], 2))
-			})
-		}
+		checkLinearIsInvariant(t, precision, productShapes)
+	}
+}
+
+func checkLinearIsInvariant(t *testing.T, precision Precision, shapes [][5]int) {
+	t.Helper()
+	for _, s := range shapes {
+		tokens, k, n, r := s[1], s[2], s[3], s[4]
+		checkInvariance(t, precision, [][]int{{0, tokens, k}, {n, k}, {n}, {r, k}, {n, r}}, []int{0}, func(in []graph.Node) graph.Node {
+			return graph.Gelu(graph.LowRank(in[0], in[1], in[2], in[3], in[4], 2))
+		})
 	}
 }

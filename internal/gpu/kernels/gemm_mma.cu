@@ -91,6 +91,118 @@ template <class T, form f, int tile> DEVICE void accumulate(float (&sum)[tile / 
 	}
 }
 
+// exchange gives the lane across mask y, or x if upper, and takes its place with what comes.
+DEVICE void exchange(float &x, float &y, bool upper, int mask) {
+	float low = x, high = y; // values: a choice between variables would put them in memory
+	float got = shfl_xor(upper ? low : high, mask);
+	x = upper ? got : low;
+	y = upper ? high : got;
+}
+
+// transpose4 exchanges among four lanes: lane i's x[j] becomes lane j's x[i].
+DEVICE void transpose4(float (&x)[4]) {
+	UNROLL for (int j = 0; j < 4; j += 2) exchange(x[j], x[j + 1], tid() & 1, 1);
+	UNROLL for (int j = 0; j < 2; j++) exchange(x[j], x[j + 2], tid() & 2, 2);
+}
+
+// A corner is where a lane stores: rows row and row + 8, and its columns of the first 32.
+template <class T> struct corner {
+	int row, column;
+	i64 at[2];        // in results
+	const T *gate[2]; // of these rows
+};
+
+// aside is what a lane adds to 8 columns of its two rows. It is asked for before the sums are
+// exchanged.
+template <class T, extra e> struct aside {
+	float bias[8];
+	u32 x[2][e == result_before ? 8 : 2 * sizeof(T)], gate[2][2 * sizeof(T)];
+};
+
+template <class T, extra e> DEVICE void ask(const product &p, const corner<T> &c, int column, aside<T, e> &a) {
+	bool there = c.column + column < p.n;
+	UNROLL for (int i = 0; i < 8; i++) a.bias[i] = 0;
+	if (there && p.bias)
+		load_wide<8>(p.bias + c.column + column, a.bias);
+	UNROLL for (int half = 0; half < 2; half++) {
+		if (e == nothing || !there || c.row + 8 * half >= p.m)
+			continue;
+		if (e == result_before) {
+			load_words<sizeof a.x[0] / 4>((const float *)p.out + c.at[half] + column, a.x[half]);
+		} else {
+			load_words<sizeof a.x[0] / 4>((const T *)p.x + c.at[half] + column, a.x[half]);
+			load_words<sizeof a.x[0] / 4>(c.gate[half] + column, a.gate[half]);
+		}
+	}
+}
+
+// settle stores 8 columns of one of a lane's rows.
+template <class T, extra e> DEVICE void settle(const product &p, const corner<T> &c, int column, int half, const aside<T, e> &a, float (&v)[8]) {
+	float x[8], gate[8];
+	UNROLL for (int i = 0; i < 8; i++) v[i] = fma(v[i], p.scale, a.bias[i]);
+	if (!(p.options & wide_result))
+		UNROLL for (int i = 0; i < 8; i++) v[i] = rounded(v[i], (const T *)0);
+	activate(p, v);
+	if constexpr (e == residual) {
+		unpack<8>(a.x[half], x, (const T *)0);
+		unpack<8>(a.gate[half], gate, (const T *)0);
+		UNROLL for (int i = 0; i < 8; i++) v[i] = gated(x[i], gate[i], v[i]);
+	}
+	if constexpr (e == result_before) {
+		unpack<8>(a.x[half], x, (const float *)0);
+		UNROLL for (int i = 0; i < 8; i++) v[i] += x[i];
+	}
+	if (c.row + 8 * half >= p.m || c.column + column >= p.n)
+		return;
+	if (p.options & wide_result)
+		save<8>((float *)p.out + c.at[half] + column, 8, true, v);
+	else
+		save<8>((T *)p.out + c.at[half] + column, 8, true, v);
+}
+
+// finish_columns is finish_warp for one kind of what is added.
+template <int columns, class T, extra e> DEVICE void finish_columns(const product &p, const corner<T> &c, const float *d) {
+	aside<T, e> next;
+	ask(p, c, 0, next);
+	UNROLL for (int j = 0; j < columns; j += 32) {
+		aside<T, e> now = next;
+		if (j + 32 < columns)
+			ask(p, c, j + 32, next);
+		UNROLL for (int half = 0; half < 2; half++) {
+			float even[4], odd[4], v[8];
+			UNROLL for (int i = 0; i < 4; i++) {
+				even[i] = d[(j / 8 + i) * 4 + half * 2];
+				odd[i] = d[(j / 8 + i) * 4 + half * 2 + 1];
+			}
+			transpose4(even);
+			transpose4(odd);
+			UNROLL for (int i = 0; i < 4; i++) v[2 * i] = even[i], v[2 * i + 1] = odd[i];
+			settle(p, c, j, half, now, v);
+		}
+	}
+}
+
+// finish_warp stores what a warp has of 16 rows and columns columns, a multiple of 32, laid
+// out as results of mma.m16n8 side by side: after an exchange each lane has runs of 8. All
+// addresses are multiples of 16 bytes, and p.n of 8.
+template <int columns, class T> DEVICE void finish_warp(const product &p, int part, int row, int column, const float *d) {
+	int lane = tid() % 32;
+	corner<T> c;
+	c.row = row + lane / 4, c.column = column + lane % 4 * 8;
+	UNROLL for (int half = 0; half < 2; half++) {
+		c.at[half] = ((i64)part * p.m + c.row + 8 * half) * p.n + c.column;
+		c.gate[half] = (const T *)p.gate + c.column;
+		if (p.x)
+			c.gate[half] += (i64)((c.row + 8 * half) / p.tokens) * p.gate_step;
+	}
+	if (p.x)
+		finish_columns<columns, T, residual>(p, c, d);
+	else if (p.options & add_result)
+		finish_columns<columns, T, result_before>(p, c, d);
+	else
+		finish_columns<columns, T, nothing>(p, c, d);
+}
+
 template <class T, form f, int tile> DEVICE void product_mma(const product &p) {
 	constexpr u32 piece = tile * 64;
 	u32 ring = shared_address(dynamic_shared());

@@ -1,5 +1,5 @@
 // Sums of partial results in a fixed order, and sums over rows.
-#include "gemm.cuh"
+#include "vec.cuh"
 
 // add_parts sets out[i], or adds to it, the sum over count parts of parts[part][i].
 KERNEL(256) void gemm_add_parts(const float *parts, float *out, i64 n, int count, int add) {
