@@ -25,7 +25,9 @@ func TestBytesIsWhatIsUsed(t *testing.T) {
 		largeBlock(t, gradient).Run() // the working space of the kernels is shared by all programs
 		p := largeBlock(t, gradient)
 		planned := p.Bytes()
-		first, second := allocated(p.Run), allocated(p.Run)
+		first := allocated(p.Run)
+		// The least of some: the runtime's own goroutines are counted too.
+		second := min(allocated(p.Run), allocated(p.Run), allocated(p.Run))
 		if planned < enough || p.Bytes() != planned {
 			t.Errorf("%s: %d bytes planned, want at least %d; %d after the run", name, planned, enough, p.Bytes())
 		}
