@@ -22,7 +22,7 @@ extern "C" {
 extern "C" __attribute__((visibility("default"))) void fake_register(
 	const char *name, void (*run)(const void *params, const unsigned grid[3], unsigned threads, unsigned shared_bytes));
 
-// What a tensor map holds; the kernels' host.h has the same.
+// What a tensor map holds; the kernels' host_bulk.h has the same.
 struct fake_tensor_map {
 	unsigned long long address;
 	unsigned long long sizes[3];   // elements, the innermost first
