@@ -3,12 +3,10 @@
 package gpu
 
 import (
-	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
-
-	"flowgrpo/internal/graph"
 )
 
 // On Hopper most products and attention of bfloat16 have kernels of their own, and so they have
@@ -72,24 +70,9 @@ func TestLinearOnAmpere(t *testing.T) {
 
 func TestAttentionOnAmpere(t *testing.T) {
 	useAmpere(t)
-	var cases []testCase
-	for _, s := range attentionShapes {
-		if s[2] != 64 && s[2] != 128 {
-			continue
-		}
-		var shapes [][]int
-		for i := range 3 * len(s[3:]) {
-			shapes = append(shapes, []int{s[0], s[3+i/3], s[1] * s[2]})
-		}
-		cases = append(cases, testCase{name: fmt.Sprintf("attention %v", s), shapes: shapes, build: joined(s[1])})
-		if len(s) == 4 {
-			x := []int{0, s[3], s[1] * s[2]}
-			checkInvariance(t, BFloat16, [][]int{x, x, x}, []int{0, 1, 2}, func(in []graph.Node) graph.Node {
-				return graph.Attention(s[1], in...)[0]
-			})
-		}
-	}
-	runCases(t, cases, BFloat16)
+	onHopper := slices.DeleteFunc(slices.Clone(attentionShapes), func(s []int) bool { return s[2] != 64 && s[2] != 128 })
+	runCases(t, attentionCases(onHopper), BFloat16)
+	checkAttentionIsInvariant(t, BFloat16, onHopper)
 	checkLoaded(t, "attention_64_mma", "attention_128_mma", "attention_statistics_64_mma", "attention_statistics_128_mma",
 		"attention_grad_q_64_mma", "attention_grad_q_128_mma", "attention_grad_kv_64_mma", "attention_grad_kv_128_mma")
 }

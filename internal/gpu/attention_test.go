@@ -32,30 +32,41 @@ func joined(heads int) func(in []graph.Node) graph.Node {
 	}
 }
 
-func TestAttention(t *testing.T) {
+// attentionCases returns a case per shape.
+func attentionCases(of [][]int) []testCase {
 	var cases []testCase
-	for _, s := range attentionShapes {
+	for _, s := range of {
 		var shapes [][]int
 		for _, tokens := range s[3:] {
-			for range 3 {
-				shapes = append(shapes, []int{s[0], tokens, s[1] * s[2]})
-			}
+			x := []int{s[0], tokens, s[1] * s[2]}
+			shapes = append(shapes, x, x, x)
 		}
 		cases = append(cases, testCase{name: fmt.Sprintf("attention %v", s), shapes: shapes, build: joined(s[1])})
 	}
-	runCases(t, cases, Strict, TF32, BFloat16)
+	return cases
+}
+
+// checkAttentionIsInvariant looks at shapes of one stream: several follow each other in the
+// result, where the samples of one do.
+func checkAttentionIsInvariant(t *testing.T, precision Precision, of [][]int) {
+	t.Helper()
+	for _, s := range of {
+		if len(s) > 4 {
+			continue
+		}
+		x := []int{0, s[3], s[1] * s[2]}
+		checkInvariance(t, precision, [][]int{x, x, x}, []int{0, 1, 2}, func(in []graph.Node) graph.Node {
+			return graph.Attention(s[1], in...)[0]
+		})
+	}
+}
+
+func TestAttention(t *testing.T) {
+	runCases(t, attentionCases(attentionShapes), Strict, TF32, BFloat16)
 }
 
 func TestAttentionIsInvariant(t *testing.T) {
 	for _, precision := range []Precision{Strict, BFloat16} {
-		for _, s := range attentionShapes {
-			if len(s) > 4 {
-				continue // the streams follow each other in the result, not the samples
-			}
-			x := []int{0, s[3], s[1] * s[2]}
-			checkInvariance(t, precision, [][]int{x, x, x}, []int{0, 1, 2}, func(in []graph.Node) graph.Node {
-				return graph.Attention(s[1], in...)[0]
-			})
-		}
+		checkAttentionIsInvariant(t, precision, attentionShapes)
 	}
 }

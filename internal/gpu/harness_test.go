@@ -189,6 +189,10 @@ func distance(got, want []float32) float64 {
 
 // runCases runs every case in the given precisions.
 func runCases(t *testing.T, cases []testCase, precisions ...Precision) {
+	t.Helper()
+	if len(cases) == 0 || len(precisions) == 0 {
+		t.Fatal("nothing to run")
+	}
 	for _, precision := range precisions {
 		t.Run(precision.String(), func(t *testing.T) {
 			for _, c := range cases {

@@ -16,7 +16,6 @@ type Place struct {
 // A Call is one kernel call of a program, for a backend.
 type Call struct {
 	Op  Op
-	Add bool // the result is to be added to what Out, a sum, holds
 	Out Place
 	In  []Place
 }
@@ -25,7 +24,7 @@ type Call struct {
 func (p *Program) Calls() (calls []Call, outputs []Place) {
 	at := p.placed()
 	for _, s := range p.steps {
-		c := Call{Op: s.kernel.Op(), Add: s.add != nil, Out: at[s.out]}
+		c := Call{Op: s.kernel.Op(), Out: at[s.out]}
 		for _, b := range s.in {
 			c.In = append(c.In, at[b])
 		}
