@@ -36,6 +36,12 @@ func Checked(r Reward) Reward {
 
 type checked struct{ Reward }
 
+// Info implements [Described].
+func (c checked) Info() Info { return InfoOf(c.Reward) }
+
+// Close implements io.Closer.
+func (c checked) Close() error { return Close(c.Reward) }
+
 // Score implements [Reward].
 func (c checked) Score(ctx context.Context, batch []Sample) ([]Result, error) {
 	if err := c.done(ctx); err != nil {

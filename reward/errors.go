@@ -16,6 +16,9 @@ const (
 	BadLength    Reason = "wrong number of scores" // not one result per sample
 	Panicked     Reason = "panic"                  // Err is a *PanicError
 	PartFailed   Reason = "part failed"            // a term of a weighted sum could not be scored
+	Unavailable  Reason = "unavailable"            // a service or process that cannot be reached, or died
+	TimedOut     Reason = "timed out"              // no answer within the deadline
+	BadReply     Reason = "bad reply"              // an answer that the protocol does not allow
 )
 
 // A Failure is why one sample could not be scored. It is not a score: a failed

@@ -14,6 +14,9 @@ import (
 type Deps struct {
 	Reader   task.Reader
 	Detector task.Detector
+	// References returns the picture that a prompt's is to be like; an error if it
+	// has none. Safe for concurrent use.
+	References func(task.Prompt) (task.Image, error)
 }
 
 // A KindDoc describes a kind of reward for help texts.

@@ -16,6 +16,9 @@ import (
 type Sample struct {
 	Prompt task.Prompt
 	Image  task.Image
+	// Group numbers the samples of a batch that answer one request together and are
+	// compared with each other. They are consecutive.
+	Group int
 }
 
 // A Result is the judgement of one sample.
