@@ -11,11 +11,11 @@ import (
 func newReward([]string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "reward",
-		Short: "List the kinds of rewards",
+		Short: "Write, check, measure and list rewards",
 		Args:  cobra.ArbitraryArgs,
 		RunE:  helpOnly,
 	}
-	c.AddCommand(newRewardList())
+	c.AddCommand(newRewardCheck(nil), newRewardTry(nil), newRewardBench(nil), newRewardList())
 	return c
 }
 

@@ -23,6 +23,9 @@ import (
 // cancelled: generous, because test machines are busy.
 const patience = 5 * time.Second
 
+// largeBatch is the size of a batch that a run's groups do not reach.
+const largeBatch = 256
+
 // Test fails t with everything that [Check] finds.
 func Test(t *testing.T, r reward.Reward, samples []reward.Sample) {
 	t.Helper()
@@ -32,37 +35,57 @@ func Test(t *testing.T, r reward.Reward, samples []reward.Sample) {
 }
 
 // Check runs the conformance suite on r and returns what it finds, nothing if r
-// is fine. r must be able to score every sample, and not all of them the same:
-// otherwise the check of the order would prove nothing. The samples are not
-// changed. A panic of r outside the hostile cases is not caught.
+// is fine. See [Run].
 func Check(ctx context.Context, r reward.Reward, samples []reward.Sample) (found []error) {
+	err := Run(ctx, r, samples, func(promise Promise, err error) {
+		if err != nil {
+			found = append(found, fmt.Errorf("%s: %w", promise.Name, err))
+		}
+	})
+	if err != nil {
+		return []error{err}
+	}
+	return found
+}
+
+// A Promise is one thing that the suite checks.
+type Promise struct {
+	Name string // a word or two
+	Text string // what is promised, in a sentence
+}
+
+// Run runs the conformance suite on r and calls report for each promise in turn,
+// with nil if r keeps it. r must be able to score every sample, and not all of
+// them the same: otherwise the check of the order would prove nothing, and Run
+// returns an error. The samples are not changed. A panic of r outside the hostile
+// cases is not caught.
+func Run(ctx context.Context, r reward.Reward, samples []reward.Sample, report func(Promise, error)) error {
 	s := suite{ctx, r, samples, nil}
 	var err error
 	if s.want, err = s.score(clone(samples)); err != nil {
-		return []error{err}
+		return err
 	}
 	if err := s.usableSamples(); err != nil {
-		return []error{err}
+		return err
 	}
 	for _, check := range []struct {
-		name string
-		run  func() error
+		promise Promise
+		run     func() error
 	}{
-		{"name", s.name},
-		{"length", s.length},
-		{"determinism", s.deterministic},
-		{"order", s.order},
-		{"a sample alone", s.alone},
-		{"concurrent calls", s.concurrent},
-		{"read only", s.readOnly},
-		{"cancelled context", s.cancelled},
-		{"hostile samples", s.hostile},
+		{Promise{"name", "the reward has a name"}, s.name},
+		{Promise{"length", "a batch of any size gets as many results"}, s.length},
+		{Promise{"determinism", "the same batch gets the same results"}, s.deterministic},
+		{Promise{"order", "results come in the order of the samples"}, s.order},
+		{Promise{"a sample alone", "a score does not depend on the rest of the batch"}, s.alone},
+		{Promise{"large batch", "a batch larger than any of a run is scored as small ones are"}, s.large},
+		{Promise{"concurrent calls", "calls at the same time do not mix"}, s.concurrent},
+		{Promise{"read only", "pictures and prompts are not changed"}, s.readOnly},
+		{Promise{"cancelled context", "a call that is given up ends soon, and the next one is answered"}, s.cancelled},
+		{Promise{"hostile samples", "a broken picture or prompt fails alone, or is scored"}, s.hostile},
 	} {
-		if err := check.run(); err != nil {
-			found = append(found, fmt.Errorf("%s: %w", check.name, err))
-		}
+		report(check.promise, check.run())
 	}
-	return found
+	return nil
 }
 
 type suite struct {
@@ -146,6 +169,16 @@ func (s suite) alone() error {
 	return nil
 }
 
+// large scores the samples over and over, in one batch.
+func (s suite) large() error {
+	var samples []reward.Sample
+	var want []reward.Result
+	for len(samples) < largeBatch {
+		samples, want = append(samples, s.samples...), append(want, s.want...)
+	}
+	return s.compare(samples, want)
+}
+
 func (s suite) concurrent() error {
 	var errs [4]error
 	var group conc.WaitGroup
@@ -184,7 +217,7 @@ func (s suite) cancelled() error {
 	if d := time.Since(start); d > patience {
 		return fmt.Errorf("Score took %v to notice", d)
 	}
-	return nil
+	return s.deterministic()
 }
 
 // hostile spoils the first sample: the others must keep their results, and the

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	_ "image/jpeg" // formats that can be read
+	_ "image/png"
+	"os"
+	"strconv"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"flowgrpo/reward"
+	"flowgrpo/task"
+)
+
+// tryFlags are the flags of `finetune reward try`.
+type tryFlags struct {
+	rewardTarget
+	prompt, metadata string
+	asJSON           bool
+}
+
+func newRewardTry([]string) *cobra.Command {
+	var t tryFlags
+	c := &cobra.Command{
+		Use:   "try REWARD IMAGE… --prompt TEXT",
+		Short: "Score pictures from files",
+		Long: `Score PNG and JPEG files as answers to one prompt, all of them as one group.
+` + targetHelp,
+		Example: `  finetune reward try brightness dawn.png dusk.png
+  finetune reward try ./reward.py sign.png --prompt 'a sign that says "GO26"' --metadata '{"text": "GO26"}'`,
+		Args: cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error { return t.run(cmd, args[0], args[1:]) },
+	}
+	t.flags(c)
+	c.Flags().StringVar(&t.prompt, "prompt", "", "what the pictures were to show")
+	c.Flags().StringVar(&t.metadata, "metadata", "", "the prompt's metadata, a JSON object")
+	c.Flags().BoolVar(&t.asJSON, "json", false, "print JSON")
+	return c
+}
+
+// scored is what is told of a picture.
+type scored struct {
+	File  string             `json:"file"`
+	Score *float64           `json:"score"` // nil if there is none
+	Parts map[string]float64 `json:"parts,omitempty"`
+	Error string             `json:"error,omitempty"`
+}
+
+// run scores the files and prints a line for each. It fails if one has no score.
+func (t *tryFlags) run(cmd *cobra.Command, name string, files []string) error {
+	batch, err := t.samples(files)
+	if err != nil {
+		return err
+	}
+	r, _, err := t.open(name)
+	if err != nil {
+		return err
+	}
+	results, err := r.Score(stopOf(cmd.Context()), batch)
+	if err = errors.Join(err, reward.Close(r)); err != nil {
+		return err
+	}
+	failed := 0
+	var rows []scored
+	for i, res := range results {
+		row := scored{File: files[i], Parts: res.Parts}
+		if res.Err != nil {
+			row.Error = res.Err.Error()
+			failed++
+		} else {
+			row.Score = &results[i].Score
+		}
+		rows = append(rows, row)
+	}
+	if err := t.print(cmd, rows); err != nil {
+		return err
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d pictures have no score", failed, len(files))
+	}
+	return nil
+}
+
+func (t *tryFlags) print(cmd *cobra.Command, rows []scored) error {
+	if t.asJSON {
+		return printJSON(cmd.OutOrStdout(), rows)
+	}
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "FILE\tSCORE\tPARTS")
+	for _, row := range rows {
+		if row.Score == nil {
+			fmt.Fprintf(w, "%s\t–\t%s\n", row.File, row.Error)
+			continue
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", row.File, number(*row.Score), parts(row.Parts))
+	}
+	return w.Flush()
+}
+
+// samples reads the files.
+func (t *tryFlags) samples(files []string) ([]reward.Sample, error) {
+	prompt := task.Prompt{Text: t.prompt}
+	if t.metadata != "" {
+		prompt.Metadata = []byte(t.metadata)
+		if !isObject(prompt.Metadata) {
+			return nil, usage("--metadata %s: want a JSON object", t.metadata)
+		}
+	}
+	var batch []reward.Sample
+	for _, file := range files {
+		img, err := readPicture(file)
+		if err != nil {
+			return nil, err
+		}
+		batch = append(batch, reward.Sample{Prompt: prompt, Image: img})
+	}
+	return batch, nil
+}
+
+// readPicture reads a PNG or JPEG file as RGB.
+func readPicture(file string) (task.Image, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return task.Image{}, usageError{err}
+	}
+	defer f.Close() // read only
+	src, _, err := image.Decode(f)
+	if err != nil {
+		return task.Image{}, usage("%s: not a picture that can be read: %w", file, err)
+	}
+	img := task.NewImage(3, src.Bounds().Dy(), src.Bounds().Dx())
+	img.FromImage(src)
+	return img, nil
+}
+
+func isObject(text []byte) bool {
+	var object map[string]json.RawMessage
+	return json.Unmarshal(text, &object) == nil && object != nil
+}
+
+func number(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
