@@ -44,14 +44,19 @@ func init() {
 var genEvalParams = []ParamDoc{
 	{"min_score", "0", "objects at or below this confidence are ignored; 0 keeps all (official, for a Mask2Former: 0.3)"},
 	{"min_score_counting", "0", "the same for counting prompts (official, for a Mask2Former: 0.9)"},
+	{"ties", "area", "which of two objects of one confidence goes first: the larger one (area) or the one detected last (last; official)"},
 }
 
 func genEvalRules(p *Params) (GenEvalRules, error) {
-	r := GenEvalRules{p.Float("min_score", 0), p.Float("min_score_counting", 0)}
+	ties := p.String("ties", "area")
+	r := GenEvalRules{p.Float("min_score", 0), p.Float("min_score_counting", 0), ties == "last"}
 	for _, v := range []float64{r.MinScore, r.MinScoreCounting} {
 		if v < 0 || v >= 1 {
 			return r, fmt.Errorf("min_score and min_score_counting are confidences in [0, 1), got %v", v)
 		}
+	}
+	if ties != "area" && ties != "last" {
+		return r, fmt.Errorf("ties is %q, want \"area\" or \"last\"", ties)
 	}
 	return r, nil
 }

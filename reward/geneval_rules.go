@@ -12,16 +12,20 @@ import (
 // official values, 0.3 and 0.9, were chosen for the confidences of a
 // Mask2Former; the zero value keeps whatever the detector reports, which is
 // right for a detector that decides by itself what counts as an object.
+// Confidences are compared in float32, in which such networks give them.
 type GenEvalRules struct {
 	MinScore         float64 // objects with Score ≤ MinScore are ignored; 0 = none is
 	MinScoreCounting float64 // the same for prompts whose tag is "counting"
+	// LastFirst is the official order of objects of one confidence: the one that was
+	// detected last goes first. Otherwise it is by area, then by coordinates, so that
+	// the order of the detections does not matter.
+	LastFirst bool
 }
 
 // objects are the detections by class, best first, at most maxObjects of each.
 type objects map[string][]task.Detection
 
-// group applies the thresholds. Detections are ordered by confidence, then by
-// area and by coordinates, so that the order of found does not matter.
+// group applies the thresholds and orders the objects of each class.
 func (g GenEvalRules) group(tag string, found []task.Detection) (objects, error) {
 	threshold := g.MinScore
 	if tag == "counting" {
@@ -32,12 +36,17 @@ func (g GenEvalRules) group(tag string, found []task.Detection) (objects, error)
 		if !finite(d) {
 			return nil, fail(BadDetection, "detection %d has box %v and score %v", i, d.Box, d.Score)
 		}
-		if threshold == 0 || d.Score > threshold {
+		if threshold == 0 || float32(d.Score) > float32(threshold) {
 			groups[d.Class] = append(groups[d.Class], d)
 		}
 	}
 	for class, list := range groups {
-		slices.SortFunc(list, byConfidence)
+		if g.LastFirst {
+			slices.Reverse(list)
+			slices.SortStableFunc(list, func(a, b task.Detection) int { return cmp.Compare(b.Score, a.Score) })
+		} else {
+			slices.SortFunc(list, byConfidence)
+		}
 		groups[class] = list[:min(len(list), maxObjects)]
 	}
 	return groups, nil
@@ -45,7 +54,7 @@ func (g GenEvalRules) group(tag string, found []task.Detection) (objects, error)
 
 func finite(d task.Detection) bool {
 	for _, v := range [...]float64{d.Score, d.Box[0], d.Box[1], d.Box[2], d.Box[3]} {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
+		if f := float64(float32(v)); math.IsNaN(f) || math.IsInf(f, 0) {
 			return false
 		}
 	}
@@ -111,23 +120,28 @@ func allRelated(as []task.Detection, relation string, bs []task.Detection) bool 
 //	o = max(|c| - 0.1·(size(a) + size(b)), 0)·sign(c)     per axis
 //
 // The relation holds if o/‖c‖ exceeds 0.5 along its axis; y points down. Both
-// axes may hold at once, and neither does within the dead zone of 0.1.
+// axes may hold at once, and neither does within the dead zone of 0.1. The
+// arithmetic is that of float32 boxes, which decides what lies just at an edge.
 func related(a task.Detection, relation string, b task.Detection) bool {
 	const (
 		deadZone = 0.1
 		exceeds  = 0.5
 		still    = 1e-3 // pixels; less is no offset
 	)
-	var c, o [2]float64
+	var c, o [2]float32
 	for k := range 2 {
-		c[k] = (a.Box[k]+a.Box[k+2])/2 - (b.Box[k]+b.Box[k+2])/2
-		size := math.Abs(a.Box[k+2]-a.Box[k]) + math.Abs(b.Box[k+2]-b.Box[k])
-		o[k] = math.Copysign(max(math.Abs(c[k])-deadZone*size, 0), c[k])
+		aLow, aHigh, bLow, bHigh := float32(a.Box[k]), float32(a.Box[k+2]), float32(b.Box[k]), float32(b.Box[k+2])
+		c[k] = (aLow+aHigh)/2 - (bLow+bHigh)/2
+		margin := float32(deadZone * (abs(aHigh-aLow) + abs(bHigh-bLow)))
+		o[k] = max(abs(c[k])-margin, 0)
+		if c[k] < 0 {
+			o[k] = -o[k]
+		}
 	}
-	if math.Abs(o[0]) < still && math.Abs(o[1]) < still {
+	if abs(o[0]) < still && abs(o[1]) < still {
 		return false
 	}
-	norm := math.Hypot(c[0], c[1])
+	norm := float32(math.Hypot(float64(c[0]), float64(c[1])))
 	switch relation {
 	case leftOf:
 		return o[0]/norm < -exceeds
@@ -140,3 +154,5 @@ func related(a task.Detection, relation string, b task.Detection) bool {
 	}
 	panic("reward: unknown relation")
 }
+
+func abs(v float32) float32 { return max(v, -v) }

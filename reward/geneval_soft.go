@@ -27,7 +27,8 @@ import (
 //   - the count had to be equal where the benchmark asks for "at least" and has
 //     exclude clauses for the rest, and those were ignored;
 //   - a clause with both a colour and a position lost only one term when its
-//     count was wrong.
+//     count was wrong, and when its colour was wrong the position had no term;
+//   - pictures reached it as JPEG files of quality 75.
 //
 // Parts: "strict", the score of [GenEval], and the means of "count", "color" and
 // "position" where the prompt asks for them; exclude terms are in "count".

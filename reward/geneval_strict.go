@@ -14,8 +14,11 @@ import (
 //   - exclude: fewer than count objects of the class.
 //
 // The rules are those of djghosh13/geneval, evaluation/evaluate_images.py, with
-// the detector's own colours in the place of CLIP's. Metadata that cannot be
-// judged by fails the sample. Detections may come in any order.
+// the detector's own colours in the place of CLIP's. They give its verdicts with
+// GenEvalRules{MinScore: 0.3, MinScoreCounting: 0.9, LastFirst: true}. Metadata
+// that cannot be judged by fails the sample, also where the official scorer goes
+// on: a count of more than 16, which nothing can meet, or a position relative to
+// the clause itself or a later one.
 type GenEval struct {
 	name     string
 	detector task.Detector

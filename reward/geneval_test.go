@@ -160,10 +160,10 @@ func TestGenEvalThresholds(t *testing.T) {
 		reason string
 	}{
 		{"two_object", 2, GenEvalRules{}, 1, "no threshold"},
-		{"two_object", 2, GenEvalRules{.3, .9}, 0, "the threshold itself is not above it"},
-		{"two_object", 1, GenEvalRules{.3, .9}, 1, ".5 is above .3"},
-		{"counting", 1, GenEvalRules{.3, .9}, 0, "counting is stricter"},
-		{"counting", 2, GenEvalRules{.3, 0}, 1, "each threshold stands for itself"},
+		{"two_object", 2, GenEvalRules{.3, .9, false}, 0, "the threshold itself is not above it"},
+		{"two_object", 1, GenEvalRules{.3, .9, false}, 1, ".5 is above .3"},
+		{"counting", 1, GenEvalRules{.3, .9, false}, 0, "counting is stricter"},
+		{"counting", 2, GenEvalRules{.3, 0, false}, 1, "each threshold stands for itself"},
 	} {
 		if got := scoreOne(t, NewGenEval("g", weak, c.rules), count(c.tag, c.n)); got.Score != c.want || got.Err != nil {
 			t.Errorf("%s ≥ %d with %+v: %v (%v), want %v: %s", c.tag, c.n, c.rules, got.Score, got.Err, c.want, c.reason)
