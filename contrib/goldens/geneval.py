@@ -207,6 +207,9 @@ def offsets():
         b = ["dog", "red", -half, -half, half, half, 0.5]
         yield task("position", [clause("dog"), clause("cat", position=["right of", 0])]), [["cat", "red", edge, 0, edge, 0, 0.5], b]
         yield task("position", [clause("dog"), clause("cat", position=["above", 0])]), [["cat", "red", 0, -edge, 0, -edge, 0.5], b]
+    for step in (0.0005, 0.001, 0.002):  # between points
+        points = [["cat", "red", step, 0, step, 0, 0.5], ["dog", "red", 0, 0, 0, 0, 0.5]]
+        yield task("position", [clause("dog"), clause("cat", position=["right of", 0])]), points
     turned = [["cat", "red", 30, 30, 10, 10, 0.5], ["dog", "red", 60, 60, 50, 50, 0.5]]  # corners exchanged
     yield task("position", [clause("dog"), clause("cat", position=["left of", 0])]), turned
 
@@ -228,6 +231,9 @@ def chains():
     for n in (1, 2, 3, 4, 5):
         for relation in RELATIONS:
             yield task("position", [clause("cat", n), clause("dog", n, position=[relation, 0])]), many
+    for second in ("red", "blue"):
+        mixed = [["cup", color, x, 0, x + 8, 8, 0.5] for x, color in ((0, "red"), (10, second))]
+        yield task("color_attr", [clause("cup", 2, color="red")]), mixed
     yield task("two_object", [clause("cat", 4), clause("cat", 4)], [clause("dog", 4), clause("dog", 5)]), many
     yield task("two_object", [clause("cat", 4)], [clause("dog", 5)]), many
 
