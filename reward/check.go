@@ -19,34 +19,35 @@ const MaxScore = 1e6
 //   - a wrong number of results fails every sample (nothing says which is whose);
 //   - a score or part that is NaN, infinite or beyond [MaxScore] fails its sample;
 //   - an Err of any type becomes a *[Failure];
-//   - after a panic the samples are scored one by one, and those that panic fail;
+//   - after a panic the samples are scored one by one, and those that panic fail; of a
+//     groupwise reward, the groups are;
 //   - a context that is done before or between calls is an error.
 //
 // A reward that never returns is out of its reach: Go cannot stop it. Wrapping
-// twice does no harm.
+// twice does no harm. Score panics if the samples of a group are not consecutive.
 func Checked(r Reward) Reward {
 	if r == nil {
 		panic("reward: nil reward")
 	}
-	if c, ok := r.(checked); ok {
-		return c
+	if _, ok := r.(interface{ isChecked() }); ok {
+		return r
 	}
-	return checked{r}
+	return checkedOf(r)
 }
 
-type checked struct{ Reward }
+// checked is embedded by rewards that keep its promises, too.
+type checked struct{ Wrapper }
 
-// Info implements [Described].
-func (c checked) Info() Info { return InfoOf(c.Reward) }
+func checkedOf(r Reward) checked { return checked{Wrapper{r}} }
 
-// Close implements io.Closer.
-func (c checked) Close() error { return Close(c.Reward) }
+func (checked) isChecked() {}
 
 // Score implements [Reward].
 func (c checked) Score(ctx context.Context, batch []Sample) ([]Result, error) {
 	if err := c.done(ctx); err != nil {
 		return nil, err
 	}
+	checkGroups(batch)
 	results, err := c.call(ctx, batch)
 	if p, ok := err.(*PanicError); ok {
 		return c.salvage(ctx, batch, p)
@@ -67,33 +68,46 @@ func (c checked) call(ctx context.Context, batch []Sample) (results []Result, er
 	return c.Reward.Score(ctx, batch)
 }
 
-// salvage scores the samples one at a time after the whole batch panicked with p.
+// salvage scores the parts of a batch that panicked as a whole with p one by one: its
+// samples, or the groups of a groupwise reward, which make no sense in pieces.
 func (c checked) salvage(ctx context.Context, batch []Sample, p *PanicError) ([]Result, error) {
-	if len(batch) == 1 {
-		return []Result{{Err: addressed(c.Name(), 0, batch[0], fail(Panicked, "%w", p))}}, nil
+	parts := slices.Collect(slices.Chunk(batch, 1))
+	if c.Info().Groupwise {
+		parts = Groups(batch)
 	}
-	out := make([]Result, len(batch))
-	for i := range batch {
-		r, err := c.Score(ctx, batch[i:i+1])
+	if len(parts) == 1 {
+		return failAll(c.Name(), batch, fail(Panicked, "%w", p)), nil
+	}
+	var out []Result
+	for _, part := range parts {
+		results, err := c.Score(ctx, part)
 		if err != nil {
 			return nil, err
 		}
-		if out[i] = r[0]; r[0].Err != nil {
-			out[i].Err = addressed(c.Name(), i, batch[i], r[0].Err)
-		}
+		out = append(out, results...)
 	}
+	readdress(c.Name(), batch, out)
 	return out, nil
 }
 
-func (c checked) validate(batch []Sample, results []Result) []Result {
-	out := make([]Result, len(batch))
-	for i, s := range batch {
-		err := fail(BadLength, "%d results for %d samples", len(results), len(batch))
-		if len(results) == len(batch) {
-			out[i] = results[i]
-			err = valid(results[i])
+// checkGroups panics if a group of the batch is in pieces.
+func checkGroups(batch []Sample) {
+	seen := map[int]bool{}
+	for _, g := range Groups(batch) {
+		if seen[g[0].Group] {
+			panic("reward: the samples of a group must be consecutive")
 		}
-		if err != nil {
+		seen[g[0].Group] = true
+	}
+}
+
+func (c checked) validate(batch []Sample, results []Result) []Result {
+	if len(results) != len(batch) {
+		return failAll(c.Name(), batch, fail(BadLength, "%d results for %d samples", len(results), len(batch)))
+	}
+	out := slices.Clone(results)
+	for i, s := range batch {
+		if err := valid(results[i]); err != nil {
 			out[i] = Result{Err: addressed(c.Name(), i, s, err)}
 		}
 	}

@@ -3,7 +3,9 @@ package reward
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,6 +119,60 @@ func TestCheckedPanicCostsOneSample(t *testing.T) {
 			t.Errorf("sample %d: %v, want 1", i, g)
 		}
 	}
+}
+
+// groupwise is a scorer of whole groups.
+type groupwise struct{ scorer }
+
+func (groupwise) Info() Info { return Info{Groupwise: true} }
+
+// A panic in a groupwise reward costs the group that it cannot score, and no group is
+// scored in pieces.
+func TestCheckedPanicCostsOneGroup(t *testing.T) {
+	t.Parallel()
+	var calls []string
+	r := Checked(groupwise{func(_ context.Context, batch []Sample) ([]Result, error) {
+		call := ""
+		for _, s := range batch {
+			call += fmt.Sprint(s.Prompt.ID-10, " ")
+		}
+		calls = append(calls, call)
+		for _, s := range batch {
+			if s.Prompt.ID == 13 {
+				panic("no winner")
+			}
+		}
+		return make([]Result, len(batch)), nil
+	}})
+	got, err := r.Score(t.Context(), inGroups(batchOf(7), 3))
+	if err != nil || reasons(got) != "0, 0, 0, panic, panic, panic, 0" {
+		t.Errorf("%s, error %v; want the second group to fail", reasons(got), err)
+	}
+	if want := []string{"0 1 2 3 4 5 6 ", "0 1 2 ", "3 4 5 ", "6 "}; !slices.Equal(calls, want) {
+		t.Errorf("calls %q, want %q", calls, want)
+	}
+	if f := (*Failure)(nil); !errors.As(got[5].Err, &f) || f.Sample != 5 || f.Prompt != 15 {
+		t.Errorf("error %v, want it of sample 5, prompt 15", got[5].Err)
+	}
+}
+
+func TestGroupsAreConsecutive(t *testing.T) {
+	t.Parallel()
+	var sizes []int
+	for _, g := range Groups(inGroups(batchOf(7), 3)) {
+		sizes = append(sizes, len(g))
+	}
+	if !slices.Equal(sizes, []int{3, 3, 1}) || Groups(nil) != nil {
+		t.Errorf("groups of %v, want 3, 3 and 1", sizes)
+	}
+	batch := batchOf(3)
+	batch[1].Group = 1
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic for a group in pieces")
+		}
+	}()
+	_, _ = Checked(ids(func(Sample) (Result, bool) { return Result{}, false })).Score(t.Context(), batch)
 }
 
 func TestCheckedContext(t *testing.T) {

@@ -12,6 +12,24 @@ import (
 	"flowgrpo/task"
 )
 
+// A label is what a built-in reward says of itself.
+type label struct {
+	name string
+	info Info
+}
+
+// pure labels a reward that judges every sample on its own and always alike, with scores in
+// [lo, hi]; lo = hi promises no bounds.
+func pure(name string, lo, hi float64) label {
+	return label{name, Info{Deterministic: true, Min: lo, Max: hi}}
+}
+
+// Name implements [Reward].
+func (l label) Name() string { return l.name }
+
+// Info implements [Described].
+func (l label) Info() Info { return l.info }
+
 // each scores every sample of batch on its own, on all CPUs, and returns the
 // results in order. What one sample gets never depends on the others. A picture
 // that is not all finite numbers fails before score sees it, and a panic in
@@ -53,6 +71,25 @@ func addressed(name string, i int, s Sample, err error) *Failure {
 	}
 	f.Reward, f.Sample, f.Prompt = name, i, s.Prompt.ID
 	return &f
+}
+
+// failAll returns the results of a batch of which no sample could be scored.
+func failAll(name string, batch []Sample, err error) []Result {
+	out := make([]Result, len(batch))
+	for i, s := range batch {
+		out[i].Err = addressed(name, i, s, err)
+	}
+	return out
+}
+
+// readdress makes the failures among results say where they are in batch, and not in the
+// part of it that was scored.
+func readdress(name string, batch []Sample, results []Result) {
+	for i, s := range batch {
+		if err := results[i].Err; err != nil {
+			results[i].Err = addressed(name, i, s, err)
+		}
+	}
 }
 
 func checkImage(im task.Image) error {

@@ -19,6 +19,7 @@ const (
 	Unavailable  Reason = "unavailable"            // a service or process that cannot be reached, or died
 	TimedOut     Reason = "timed out"              // no answer within the deadline
 	BadReply     Reason = "bad reply"              // an answer that the protocol does not allow
+	Dropped      Reason = "dropped with its group" // by DropGroup, after another sample's failure
 )
 
 // A Failure is why one sample could not be scored. It is not a score: a failed
@@ -39,6 +40,25 @@ func (f *Failure) Error() string {
 
 // Unwrap returns the details.
 func (f *Failure) Unwrap() error { return f.Err }
+
+// Causes returns the failures behind a Result's Err: of a sum, those of the terms that
+// failed.
+func Causes(err error) []*Failure {
+	switch e := err.(type) {
+	case *Failure:
+		if e.Reason == PartFailed {
+			return Causes(e.Err)
+		}
+		return []*Failure{e}
+	case interface{ Unwrap() []error }:
+		var causes []*Failure
+		for _, inner := range e.Unwrap() {
+			causes = append(causes, Causes(inner)...)
+		}
+		return causes
+	}
+	return nil
+}
 
 // A PanicError is a recovered panic.
 type PanicError struct {

@@ -33,7 +33,7 @@ import (
 // Parts: "strict", the score of [GenEval], and the means of "count", "color" and
 // "position" where the prompt asks for them; exclude terms are in "count".
 type GenEvalSoft struct {
-	name     string
+	label
 	detector task.Detector
 	rules    GenEvalRules
 }
@@ -43,11 +43,8 @@ func NewGenEvalSoft(name string, detector task.Detector, rules GenEvalRules) *Ge
 	if detector == nil {
 		panic(nilDetector)
 	}
-	return &GenEvalSoft{name, detector, rules}
+	return &GenEvalSoft{pure(name, 0, 1), detector, rules}
 }
-
-// Name implements [Reward].
-func (g *GenEvalSoft) Name() string { return g.name }
 
 // Score implements [Reward].
 func (g *GenEvalSoft) Score(ctx context.Context, batch []Sample) ([]Result, error) {

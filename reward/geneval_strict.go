@@ -20,7 +20,7 @@ import (
 // on: a count of more than 16, which nothing can meet, or a position relative to
 // the clause itself or a later one.
 type GenEval struct {
-	name     string
+	label
 	detector task.Detector
 	rules    GenEvalRules
 }
@@ -30,13 +30,10 @@ func NewGenEval(name string, detector task.Detector, rules GenEvalRules) *GenEva
 	if detector == nil {
 		panic(nilDetector)
 	}
-	return &GenEval{name, detector, rules}
+	return &GenEval{pure(name, 0, 1), detector, rules}
 }
 
 const nilDetector = "reward: nil detector"
-
-// Name implements [Reward].
-func (g *GenEval) Name() string { return g.name }
 
 // Score implements [Reward].
 func (g *GenEval) Score(ctx context.Context, batch []Sample) ([]Result, error) {

@@ -30,6 +30,16 @@ type Described interface {
 	Info() Info
 }
 
+// A Wrapper passes on what the reward that it wraps says of itself, and its end. Types that
+// change how a reward scores embed it.
+type Wrapper struct{ Reward }
+
+// Info implements [Described].
+func (w Wrapper) Info() Info { return InfoOf(w.Reward) }
+
+// Close implements io.Closer.
+func (w Wrapper) Close() error { return Close(w.Reward) }
+
 // InfoOf returns what r says of itself, the zero Info if it says nothing.
 func InfoOf(r Reward) Info {
 	if d, ok := r.(Described); ok {

@@ -13,22 +13,19 @@ import (
 // it shows an optimiser at work without doubt about the reward. Sizes are those
 // of Go's encoder (4:2:0, standard tables), within a few per cent of others'.
 type JPEG struct {
-	name  string
+	label
 	scale float64
 }
 
 // NewJPEGIncompressibility returns r = kB.
-func NewJPEGIncompressibility(name string) *JPEG { return &JPEG{name, 1} }
+func NewJPEGIncompressibility(name string) *JPEG { return &JPEG{pure(name, 0, 0), 1} }
 
 // NewJPEGCompressibility returns r = -kB/500, the scale of flow_grpo.
-func NewJPEGCompressibility(name string) *JPEG { return &JPEG{name, -1. / 500} }
+func NewJPEGCompressibility(name string) *JPEG { return &JPEG{pure(name, 0, 0), -1. / 500} }
 
 // NewJPEGCompressibilityDDPO returns r = -kB, the scale of ddpo-pytorch, which
 // gives the same name to it.
-func NewJPEGCompressibilityDDPO(name string) *JPEG { return &JPEG{name, -1} }
-
-// Name implements [Reward].
-func (j *JPEG) Name() string { return j.name }
+func NewJPEGCompressibilityDDPO(name string) *JPEG { return &JPEG{pure(name, 0, 0), -1} }
 
 // Score implements [Reward].
 func (j *JPEG) Score(ctx context.Context, batch []Sample) ([]Result, error) {

@@ -10,13 +10,10 @@ import (
 // Brightness rewards white pictures: the mean luma in [0, 1]. It is the
 // textbook case of a reward that is easy to raise and wrong to want; tests of
 // the hacking monitor train on it.
-type Brightness struct{ name string }
+type Brightness struct{ label }
 
 // NewBrightness returns a Brightness.
-func NewBrightness(name string) Brightness { return Brightness{name} }
-
-// Name implements [Reward].
-func (b Brightness) Name() string { return b.name }
+func NewBrightness(name string) Brightness { return Brightness{pure(name, 0, 1)} }
 
 // Score implements [Reward].
 func (b Brightness) Score(ctx context.Context, batch []Sample) ([]Result, error) {
@@ -28,13 +25,10 @@ func (b Brightness) Score(ctx context.Context, batch []Sample) ([]Result, error)
 
 // Contrast rewards black and white: twice the standard deviation of the luma
 // over the pixels, in [0, 1]. Like [Brightness] it is there to be hacked.
-type Contrast struct{ name string }
+type Contrast struct{ label }
 
 // NewContrast returns a Contrast.
-func NewContrast(name string) Contrast { return Contrast{name} }
-
-// Name implements [Reward].
-func (c Contrast) Name() string { return c.name }
+func NewContrast(name string) Contrast { return Contrast{pure(name, 0, 1)} }
 
 // Score implements [Reward].
 func (c Contrast) Score(ctx context.Context, batch []Sample) ([]Result, error) {

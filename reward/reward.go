@@ -21,6 +21,20 @@ type Sample struct {
 	Group int
 }
 
+// Groups cuts a batch into its groups, in order. The groups are parts of the batch and
+// not copied.
+func Groups(batch []Sample) [][]Sample {
+	var groups [][]Sample
+	for len(batch) > 0 {
+		n := 1
+		for n < len(batch) && batch[n].Group == batch[0].Group {
+			n++
+		}
+		groups, batch = append(groups, batch[:n:n]), batch[n:]
+	}
+	return groups
+}
+
 // A Result is the judgement of one sample.
 type Result struct {
 	Score float64            // larger is better; meaningless if Err is not nil

@@ -20,7 +20,7 @@ import (
 // character, unlike in [TextReleased]. [Target] says what the target is; a
 // prompt without one fails. Parts: "exact", 1 if the text is right, else 0.
 type TextMatch struct {
-	name   string
+	label
 	reader task.Reader
 }
 
@@ -29,13 +29,10 @@ func NewTextMatch(name string, reader task.Reader) *TextMatch {
 	if reader == nil {
 		panic(nilReader)
 	}
-	return &TextMatch{name, reader}
+	return &TextMatch{pure(name, 0, 1), reader}
 }
 
 const nilReader = "reward: nil reader"
-
-// Name implements [Reward].
-func (t *TextMatch) Name() string { return t.name }
 
 // Score implements [Reward].
 func (t *TextMatch) Score(ctx context.Context, batch []Sample) ([]Result, error) {

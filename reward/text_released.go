@@ -19,7 +19,7 @@ import (
 // divides by zero there, and a reader that panics, which scores 0 there, are
 // failures here. Parts: "exact", 1 if the score is 1, else 0.
 type TextReleased struct {
-	name   string
+	label
 	reader task.Reader
 }
 
@@ -28,11 +28,8 @@ func NewTextReleased(name string, reader task.Reader) *TextReleased {
 	if reader == nil {
 		panic(nilReader)
 	}
-	return &TextReleased{name, reader}
+	return &TextReleased{pure(name, 0, 1), reader}
 }
-
-// Name implements [Reward].
-func (t *TextReleased) Name() string { return t.name }
 
 // Score implements [Reward].
 func (t *TextReleased) Score(ctx context.Context, batch []Sample) ([]Result, error) {

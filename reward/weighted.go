@@ -1,6 +1,7 @@
 package reward
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,10 +25,13 @@ type Term struct {
 }
 
 // Weighted is a weighted sum of rewards. Parts hold the raw score of every
-// term under its reward's name, and that reward's own parts as "name/part".
+// term under its reward's name, and that reward's own parts as "name/part". A sum is
+// groupwise if a term is, and deterministic if all are.
 //
 // A term with a weight that fails a sample fails it for the sum, with the term's
-// reason in the error; one of weight 0 is then just missing from Parts.
+// reason in the error; one of weight 0 is then just missing from Parts. A term that
+// returns an error makes the sum return it, whatever its weight; [DropSample] has none
+// but for a context that is done.
 type Weighted struct {
 	name  string
 	terms []Term
@@ -70,8 +74,27 @@ func (w *Weighted) Name() string { return w.name }
 // Terms returns the terms in order; their rewards are [Checked].
 func (w *Weighted) Terms() []Term { return append([]Term(nil), w.terms...) }
 
-// Score implements [Reward]. The terms are scored at the same time. A term that
-// returns an error, and has a weight, makes Score return it.
+// Info implements [Described].
+func (w *Weighted) Info() Info {
+	info := Info{Deterministic: true}
+	for _, t := range w.terms {
+		of := InfoOf(t.Reward)
+		info.Groupwise = info.Groupwise || of.Groupwise
+		info.Deterministic = info.Deterministic && of.Deterministic
+	}
+	return info
+}
+
+// Close closes all terms.
+func (w *Weighted) Close() error {
+	var errs []error
+	for _, t := range w.terms {
+		errs = append(errs, Close(t.Reward))
+	}
+	return errors.Join(errs...)
+}
+
+// Score implements [Reward]. The terms are scored at the same time.
 func (w *Weighted) Score(ctx context.Context, batch []Sample) ([]Result, error) {
 	scores := make([][]Result, len(w.terms))
 	errs := make([]error, len(w.terms))
@@ -83,10 +106,8 @@ func (w *Weighted) Score(ctx context.Context, batch []Sample) ([]Result, error) 
 	if err := context.Cause(ctx); err != nil {
 		return nil, fmt.Errorf("reward %q: %w", w.name, err)
 	}
-	for k, t := range w.terms {
-		if errs[k] != nil && t.Weight != 0 {
-			return nil, fmt.Errorf("reward %q: %w", w.name, errs[k])
-		}
+	if err := cmp.Or(errs...); err != nil {
+		return nil, fmt.Errorf("reward %q: %w", w.name, err)
 	}
 	out := make([]Result, len(batch))
 	for i, s := range batch {
@@ -98,14 +119,11 @@ func (w *Weighted) Score(ctx context.Context, batch []Sample) ([]Result, error) 
 	return out, nil
 }
 
-// sum adds up sample i. scores[k] is nil if term k, without weight, had an error.
+// sum adds up sample i.
 func (w *Weighted) sum(i int, scores [][]Result) (Result, error) {
 	out := Result{Parts: map[string]float64{}}
 	var failed []error
 	for k, t := range w.terms {
-		if scores[k] == nil {
-			continue
-		}
 		r := scores[k][i]
 		if r.Err != nil {
 			if t.Weight != 0 {

@@ -97,8 +97,12 @@ func TestWeightedErrors(t *testing.T) {
 		t.Errorf("a dead term with a weight: error %v", err)
 	}
 	w = mustWeighted(t, Term{Reward: constant{"a", 1}, Weight: 1}, Term{Reward: down})
-	if got, err := w.Score(t.Context(), batchOf(2)); err != nil || got[1].Score != 1 {
-		t.Errorf("a dead term without weight: %v, %v", got, err)
+	if _, err := w.Score(t.Context(), batchOf(2)); !errors.Is(err, dead) {
+		t.Errorf("a dead term without weight: error %v", err)
+	}
+	w = mustWeighted(t, Term{Reward: constant{"a", 1}, Weight: 1}, Term{Reward: DropSample(down)})
+	if got, err := w.Score(t.Context(), batchOf(2)); err != nil || got[1].Score != 1 || len(got[1].Parts) != 2 {
+		t.Errorf("a dead term without weight whose failures are left out: %v, %v", got, err)
 	}
 	one := Term{Reward: constant{"a", 1}, Weight: 1}
 	for _, c := range []struct {
