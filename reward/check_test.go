@@ -145,8 +145,8 @@ func TestCheckedPanicCostsOneGroup(t *testing.T) {
 		return make([]Result, len(batch)), nil
 	}})
 	got, err := r.Score(t.Context(), inGroups(batchOf(7), 3))
-	if err != nil || reasons(got) != "0, 0, 0, panic, panic, panic, 0" {
-		t.Errorf("%s, error %v; want the second group to fail", reasons(got), err)
+	if err != nil || outcomes(got) != "0, 0, 0, panic, panic, panic, 0" {
+		t.Errorf("%s, error %v; want the second group to fail", outcomes(got), err)
 	}
 	if want := []string{"0 1 2 3 4 5 6 ", "0 1 2 ", "3 4 5 ", "6 "}; !slices.Equal(calls, want) {
 		t.Errorf("calls %q, want %q", calls, want)

@@ -30,14 +30,14 @@ func (brightest) Detect(im task.Image) (out []task.Detection) {
 	return out
 }
 
-// samples returns n pictures with 0, 1, 2, … bright pixels.
+// samples returns n pictures with 0, 1, 2, … bright pixels, in groups of two.
 func samples(n int) (out []reward.Sample) {
 	for i := range n {
 		im := task.NewImage(3, 4, 8)
 		for x := range i {
 			im.Set(0, x, 0, 1)
 		}
-		out = append(out, reward.Sample{Image: im, Prompt: task.Prompt{ID: uint32(i), Text: `say "BB"`,
+		out = append(out, reward.Sample{Image: im, Group: i / 2, Prompt: task.Prompt{ID: uint32(i), Text: `say "BB"`,
 			Metadata: []byte(`{"text":"BB","include":[{"class":"circle","count":2}]}`)}})
 	}
 	return out
@@ -51,6 +51,9 @@ func TestConformance(t *testing.T) {
 		r, err := reward.New(doc.Kind, doc.Kind, nil, deps)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if !reward.InfoOf(r).Deterministic {
+			t.Errorf("%s does not promise to be deterministic (Info)", doc.Kind)
 		}
 		t.Run(doc.Kind, func(t *testing.T) { rewardtest.Test(t, r, samples(5)) })
 		terms = append(terms, reward.Term{Reward: r, Weight: 1, Scale: float64(i + 1)})

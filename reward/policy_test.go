@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// reasons says what became of every sample: its score, or the reason why it has none.
-func reasons(results []Result) string {
+// outcomes says what became of every sample: its score, or the reason why it has none.
+func outcomes(results []Result) string {
 	var words []string
 	for _, r := range results {
 		word := fmt.Sprint(r.Score)
@@ -40,8 +40,8 @@ func TestPoliciesOnAFailedSample(t *testing.T) {
 		"drop-group":  {DropGroup(picky{"p"}), "dropped with its group, bad prompt, 1, 1"},
 	} {
 		got, err := c.reward.Score(t.Context(), batch)
-		if err != nil || reasons(got) != c.want {
-			t.Errorf("%s: %s, error %v; want %s", name, reasons(got), err, c.want)
+		if err != nil || outcomes(got) != c.want {
+			t.Errorf("%s: %s, error %v; want %s", name, outcomes(got), err, c.want)
 		}
 	}
 	dropped, _ := DropGroup(picky{"p"}).Score(t.Context(), batch)
@@ -53,8 +53,8 @@ func TestPoliciesOnAFailedSample(t *testing.T) {
 	if f := (*Failure)(nil); got != nil || !errors.As(err, &f) || f.Reason != BadPrompt || f.Sample != 1 {
 		t.Errorf("stop: %v, error %v; want that of sample 1", got, err)
 	}
-	if got, err := Stop(picky{"p"}).Score(t.Context(), batch[2:]); err != nil || reasons(got) != "1, 1" {
-		t.Errorf("stop without a failure: %s, error %v", reasons(got), err)
+	if got, err := Stop(picky{"p"}).Score(t.Context(), batch[2:]); err != nil || outcomes(got) != "1, 1" {
+		t.Errorf("stop without a failure: %s, error %v", outcomes(got), err)
 	}
 }
 
@@ -72,8 +72,8 @@ func TestPoliciesOnAFailedCall(t *testing.T) {
 		r := scorer(func(context.Context, []Sample) ([]Result, error) { return nil, c.err })
 		for _, policy := range []func(Reward) Reward{DropSample, DropGroup} {
 			got, err := policy(r).Score(t.Context(), batchOf(2))
-			if err != nil || reasons(got) != c.want || !errors.Is(got[1].Err, c.err) && name != "typed" {
-				t.Errorf("%s: %s, error %v; want %s", name, reasons(got), err, c.want)
+			if err != nil || outcomes(got) != c.want || !errors.Is(got[1].Err, c.err) && name != "typed" {
+				t.Errorf("%s: %s, error %v; want %s", name, outcomes(got), err, c.want)
 			}
 		}
 		if _, err := Stop(r).Score(t.Context(), batchOf(2)); !errors.Is(err, c.err) {

@@ -123,13 +123,135 @@ func TestCheckFindsFaults(t *testing.T) {
 			return sound(ctx, b)
 		}), "a short picture: panic: "},
 	} {
-		found := Check(t.Context(), c.reward, samples())
-		text := ""
-		for _, err := range found {
-			text += err.Error() + "\n"
-		}
-		if !strings.Contains(text, c.want) {
+		if text := found(t, c.reward, samples()); !strings.Contains(text, c.want) {
 			t.Errorf("%s: found\n%swant %q", c.name, text, c.want)
 		}
 	}
+}
+
+// told is a scorer that says something of itself.
+type told struct {
+	scorer
+	info reward.Info
+}
+
+func (t told) Info() reward.Info { return t.info }
+
+// grouped returns the samples in two groups.
+func grouped() []reward.Sample {
+	batch := samples()
+	for i := range batch {
+		batch[i].Group = i / 2
+	}
+	return batch
+}
+
+// relative scores a sample by its brightness beside the mean of its group; each group is
+// given to spoil first.
+func relative(spoil func(group []reward.Sample) float64) scorer {
+	return func(ctx context.Context, batch []reward.Sample) ([]reward.Result, error) {
+		results, err := sound(ctx, batch)
+		if err != nil {
+			return nil, err
+		}
+		at := 0
+		for _, g := range reward.Groups(batch) {
+			of := results[at : at+len(g)]
+			mean, n := 0.0, 0
+			for _, r := range of {
+				if r.Err == nil {
+					mean, n = mean+r.Score, n+1
+				}
+			}
+			extra := spoil(g)
+			for i := range of {
+				of[i].Score += extra - mean/float64(max(n, 1))
+			}
+			at += len(g)
+		}
+		return results, nil
+	}
+}
+
+// Groupwise rewards are held to the promises group by group.
+func TestGroupwise(t *testing.T) {
+	t.Parallel()
+	groupwise := reward.Info{Groupwise: true, Deterministic: true}
+	sound := relative(func([]reward.Sample) float64 { return 0 })
+	Test(t, told{sound, groupwise}, grouped())
+	for name, c := range map[string]struct {
+		reward  reward.Reward
+		samples []reward.Sample
+		want    string
+	}{
+		"no groups":        {told{sound, groupwise}, samples(), "the suite needs two groups of several samples"},
+		"groups of one":    {told{sound, groupwise}, ungrouped(), "the suite needs two groups of several samples"},
+		"does not say so":  {told{sound, reward.Info{Deterministic: true}}, grouped(), "a sample alone: "},
+		"numbers a group":  {told{relative(func(g []reward.Sample) float64 { return float64(g[0].Group) }), groupwise}, grouped(), "large batch: "},
+		"likes the first":  {told{relative(func(g []reward.Sample) float64 { return float64(g[0].Image.Pix[0]) }), groupwise}, grouped(), "order: "},
+		"counts the batch": {told{scorer(countsGroups), groupwise}, grouped(), "a group alone: "},
+	} {
+		if text := found(t, c.reward, c.samples); !strings.Contains(text, c.want) {
+			t.Errorf("%s: found\n%swant %q", name, text, c.want)
+		}
+	}
+}
+
+// ungrouped returns the samples in groups of one.
+func ungrouped() []reward.Sample {
+	batch := samples()
+	for i := range batch {
+		batch[i].Group = i
+	}
+	return batch
+}
+
+// countsGroups looks at other groups.
+func countsGroups(ctx context.Context, batch []reward.Sample) ([]reward.Result, error) {
+	groups := float64(len(reward.Groups(batch)))
+	return relative(func([]reward.Sample) float64 { return groups })(ctx, batch)
+}
+
+// A reward that says that it may answer anew is not held to what it does not promise, but
+// to all else.
+func TestNotDeterministic(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	moody := scorer(func(ctx context.Context, batch []reward.Sample) ([]reward.Result, error) {
+		results, err := sound(ctx, batch)
+		for i := range results {
+			results[i].Score += float64(calls.Add(1))
+		}
+		return results, err
+	})
+	Test(t, told{moody, reward.Info{}}, samples())
+	if text := found(t, told{moody, reward.Info{Deterministic: true}}, samples()); !strings.Contains(text, "determinism: ") {
+		t.Errorf("it promises to be deterministic, and is not; found\n%s", text)
+	}
+	short := scorer(func(ctx context.Context, batch []reward.Sample) ([]reward.Result, error) {
+		results, err := moody(ctx, batch)
+		return results[:min(len(results), 4)], err
+	})
+	if text := found(t, told{short, reward.Info{}}, samples()); !strings.Contains(text, "large batch: 4 results") {
+		t.Errorf("it leaves out samples; found\n%s", text)
+	}
+}
+
+// Bounds that a reward promises are checked.
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	for hi, want := range map[float64]string{1: "", 0.2: "promises 0 to 0.2"} {
+		if text := found(t, told{sound, reward.Info{Deterministic: true, Max: hi}}, samples()); !strings.Contains(text, want) || want == "" && text != "" {
+			t.Errorf("scores are 0 to 0.22, and %g is promised: found\n%s", hi, text)
+		}
+	}
+}
+
+// found returns what Check finds, a line each.
+func found(t *testing.T, r reward.Reward, samples []reward.Sample) string {
+	text := ""
+	for _, err := range Check(t.Context(), r, samples) {
+		text += err.Error() + "\n"
+	}
+	return text
 }

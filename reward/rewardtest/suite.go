@@ -1,0 +1,293 @@
+package rewardtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/sourcegraph/conc"
+
+	"flowgrpo/reward"
+)
+
+// patience is how long a reward may take to notice that its context is
+// cancelled: generous, because test machines are busy.
+const patience = 5 * time.Second
+
+// largeBatch is the size of a batch that a run's groups do not reach.
+const largeBatch = 256
+
+type suite struct {
+	ctx        context.Context
+	r          reward.Reward
+	info       reward.Info
+	comparable bool // results of the same samples are the same
+	samples    []reward.Sample
+	want       []reward.Result // of samples
+	units      []span          // what is scored on its own: each sample, or each group
+}
+
+// A span is the samples lo to hi-1.
+type span struct{ lo, hi int }
+
+// newSuite scores the samples, and returns an error if they show nothing.
+func newSuite(ctx context.Context, r reward.Reward, samples []reward.Sample) (suite, error) {
+	_, described := r.(reward.Described)
+	s := suite{ctx: ctx, r: r, info: reward.InfoOf(r), samples: samples}
+	s.comparable = s.info.Deterministic || !described
+	for i := range samples {
+		if i == 0 || !s.info.Groupwise || samples[i].Group != samples[i-1].Group {
+			s.units = append(s.units, span{i, i})
+		}
+		s.units[len(s.units)-1].hi = i + 1
+	}
+	if s.info.Groupwise && (len(s.units) < 2 || len(s.units) == len(samples)) {
+		return s, errors.New("the suite needs two groups of several samples for a groupwise reward")
+	}
+	var err error
+	if s.want, err = s.score(clone(samples)); err != nil {
+		return s, err
+	}
+	return s, s.usableSamples()
+}
+
+// score returns an error if the number of results is wrong, too.
+func (s suite) score(samples []reward.Sample) ([]reward.Result, error) {
+	got, err := s.r.Score(s.ctx, samples)
+	if err != nil {
+		return nil, fmt.Errorf("Score returned an error: %w", err)
+	}
+	if len(got) != len(samples) {
+		return nil, fmt.Errorf("%d results for %d samples", len(got), len(samples))
+	}
+	return got, nil
+}
+
+// compare scores a copy of samples and compares with want.
+func (s suite) compare(samples []reward.Sample, want []reward.Result) error {
+	got, err := s.score(clone(samples))
+	if err != nil {
+		return err
+	}
+	return s.equal(got, want)
+}
+
+func (s suite) usableSamples() error {
+	different := false
+	for i, w := range s.want {
+		if w.Err != nil {
+			return fmt.Errorf("sample %d of the suite cannot be scored: %w", i, w.Err)
+		}
+		if !usable(w) {
+			return fmt.Errorf("sample %d: score %v, parts %v: all must be finite and within ±%g", i, w.Score, w.Parts, reward.MaxScore)
+		}
+		if lo, hi := s.info.Min, s.info.Max; lo < hi && !(w.Score >= lo && w.Score <= hi) {
+			return fmt.Errorf("sample %d: score %v, but the reward promises %g to %g", i, w.Score, lo, hi)
+		}
+		different = different || w.Score != s.want[0].Score
+	}
+	if !different {
+		return errors.New("the suite needs samples with different scores")
+	}
+	return nil
+}
+
+func (s suite) name() error {
+	if s.r.Name() == "" {
+		return errors.New("Name is empty")
+	}
+	return nil
+}
+
+func (s suite) length() error {
+	for _, u := range s.units {
+		if err := s.compare(s.samples[:u.lo], s.want[:u.lo]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s suite) repeats() error { return s.compare(s.samples, s.want) }
+
+// order scores the samples backwards, those of a group too.
+func (s suite) order() error {
+	samples, want := clone(s.samples), slices.Clone(s.want)
+	slices.Reverse(samples)
+	slices.Reverse(want)
+	got, err := s.score(samples)
+	if err != nil {
+		return err
+	}
+	if s.info.Groupwise {
+		round(got, want)
+	}
+	return s.equal(got, want)
+}
+
+// alone scores every sample, or group, in a batch of its own.
+func (s suite) alone() error {
+	for _, u := range s.units {
+		if err := s.compare(s.samples[u.lo:u.hi], s.want[u.lo:u.hi]); err != nil {
+			return fmt.Errorf("from sample %d: %w", u.lo, err)
+		}
+	}
+	return nil
+}
+
+// large scores the samples over and over, in one batch.
+func (s suite) large() error {
+	var samples []reward.Sample
+	var want []reward.Result
+	for group := 0; len(samples) < largeBatch; group++ {
+		u := s.units[group%len(s.units)]
+		for i := u.lo; i < u.hi; i++ {
+			sample := s.samples[i]
+			sample.Group = group
+			samples, want = append(samples, sample), append(want, s.want[i])
+		}
+	}
+	return s.compare(samples, want)
+}
+
+func (s suite) concurrent() error {
+	var errs [4]error
+	var group conc.WaitGroup
+	for k := range errs {
+		group.Go(func() { errs[k] = s.compare(s.samples, s.want) })
+	}
+	group.Wait()
+	return errors.Join(errs[:]...)
+}
+
+// readOnly compares pictures and prompts before and after.
+func (s suite) readOnly() error {
+	batch := clone(s.samples)
+	if _, err := s.score(batch); err != nil {
+		return err
+	}
+	for i, b := range batch {
+		if !slices.Equal(b.Image.Pix, s.samples[i].Image.Pix) {
+			return fmt.Errorf("Score changed picture %d", i)
+		}
+		if !bytes.Equal(b.Prompt.Metadata, s.samples[i].Prompt.Metadata) || b.Prompt.Text != s.samples[i].Prompt.Text {
+			return fmt.Errorf("Score changed prompt %d", i)
+		}
+	}
+	return nil
+}
+
+func (s suite) cancelled() error {
+	ctx, cancel := context.WithCancel(s.ctx)
+	cancel()
+	start := time.Now()
+	_, err := s.r.Score(ctx, clone(s.samples))
+	if !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("Score returned error %v, want one that wraps context.Canceled", err)
+	}
+	if d := time.Since(start); d > patience {
+		return fmt.Errorf("Score took %v to notice", d)
+	}
+	return s.repeats()
+}
+
+// hostile spoils the first sample: the others, or other groups, must keep their results,
+// and the spoiled one must end in a Failure or in a usable score.
+func (s suite) hostile() error {
+	var errs []error
+	for _, c := range spoilers {
+		if err := s.spoiled(c); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", c.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s suite) spoiled(c spoiler) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	batch := clone(s.samples)
+	c.spoil(&batch[0])
+	got, err := s.score(batch)
+	if err != nil {
+		return err
+	}
+	n := s.units[0].hi
+	if err := s.equal(got[n:], s.want[n:]); err != nil {
+		return fmt.Errorf("the other samples: %w", err)
+	}
+	if c.mustFail && got[0].Err == nil {
+		return fmt.Errorf("score %v, parts %v, want a failure", got[0].Score, got[0].Parts)
+	}
+	return valid(got[:n])
+}
+
+// valid returns an error if a result is neither usable nor a Failure.
+func valid(results []reward.Result) error {
+	var failure *reward.Failure
+	for _, r := range results {
+		if r.Err == nil && !usable(r) {
+			return fmt.Errorf("score %v, parts %v, want a failure", r.Score, r.Parts)
+		}
+		if r.Err != nil && !errors.As(r.Err, &failure) {
+			return fmt.Errorf("error of type %T, want a *reward.Failure", r.Err)
+		}
+	}
+	return nil
+}
+
+func usable(r reward.Result) bool {
+	for _, v := range r.Parts {
+		if !(math.Abs(v) <= reward.MaxScore) {
+			return false
+		}
+	}
+	return math.Abs(r.Score) <= reward.MaxScore
+}
+
+// round replaces scores of got that are within rounding of want's by these: a sum over the
+// samples of a group rounds differently in another order.
+func round(got, want []reward.Result) {
+	const rounding = 1e-9 // relative; sums of a group's doubles are good to 1e-13
+	for i := range got {
+		if d := math.Abs(got[i].Score - want[i].Score); d <= rounding*math.Abs(want[i].Score) {
+			got[i].Score = want[i].Score
+		}
+		for name, v := range want[i].Parts {
+			if of, ok := got[i].Parts[name]; ok && math.Abs(of-v) <= rounding*math.Abs(v) {
+				got[i].Parts[name] = v
+			}
+		}
+	}
+}
+
+// equal returns an error if results are not those that are wanted, or not valid where they
+// may be anything.
+func (s suite) equal(got, want []reward.Result) error {
+	if !s.comparable {
+		return valid(got)
+	}
+	for i := range want {
+		if !reflect.DeepEqual(got[i], want[i]) {
+			return fmt.Errorf("result %d is %v, want %v", i, got[i], want[i])
+		}
+	}
+	return nil
+}
+
+func clone(samples []reward.Sample) []reward.Sample {
+	out := slices.Clone(samples)
+	for i := range out {
+		out[i].Image.Pix = slices.Clone(out[i].Image.Pix)
+		out[i].Prompt.Metadata = slices.Clone(out[i].Prompt.Metadata)
+	}
+	return out
+}
