@@ -9,12 +9,16 @@ import (
 // Gelu returns the tanh form of GELU, elementwise ("gelu-approximate" in diffusers).
 func Gelu(x Node) Node { return Apply(gelu, x) }
 
+// GeluErf returns the exact form of GELU, elementwise ("gelu" in transformers).
+func GeluErf(x Node) Node { return Apply(geluErf, x) }
+
 // Silu returns x·sigmoid(x), elementwise.
 func Silu(x Node) Node { return Apply(silu, x) }
 
 var (
-	gelu = &activation{"gelu", kernel.GeluTanh, kernel.Gelu, kernel.GeluGrad}
-	silu = &activation{"silu", kernel.Swish, kernel.Silu, kernel.SiluGrad}
+	gelu    = &activation{"gelu", kernel.GeluTanh, kernel.Gelu, kernel.GeluGrad}
+	geluErf = &activation{"gelu-erf", kernel.GeluExact, kernel.GeluErf, kernel.GeluErfGrad}
+	silu    = &activation{"silu", kernel.Swish, kernel.Silu, kernel.SiluGrad}
 )
 
 // activation is an elementwise function with its derivative.

@@ -14,7 +14,7 @@ import (
 // node [B, Tₛ, D] for each stream. qkv holds query, key and value of each stream in turn, each
 // [B, Tₛ, D]. SD3 joins the picture's stream and the text's, in this order.
 func Attention(heads int, qkv ...Node) []Node {
-	joint := Apply(attention{heads}, qkv...)
+	joint := Apply(attention{heads: heads}, qkv...)
 	var streams []Node
 	from := 0
 	for i := 0; i < len(qkv); i += 3 {
@@ -25,10 +25,25 @@ func Attention(heads int, qkv ...Node) []Node {
 	return streams
 }
 
-// attention computes all streams, one after the other, as a flat tensor.
-type attention struct{ heads int }
+// CausalAttention is [Attention] over one stream, in which no token sees those that follow it.
+func CausalAttention(heads int, q, k, v Node) Node {
+	return Apply(part{0, q.Shape()}, Apply(attention{heads: heads, causal: true}, q, k, v))
+}
 
-func (a attention) Op() Op { return named("attention", float64(a.heads)) }
+// attention computes all streams, one after the other, as a flat tensor.
+type attention struct {
+	heads  int
+	causal bool // there is one stream then
+}
+
+func (a attention) Op() Op { return a.named("attention") }
+
+func (a attention) named(name string) Op {
+	if a.causal {
+		name = "causal-" + name
+	}
+	return named(name, float64(a.heads))
+}
 
 func (a attention) Out(in []Spec) Spec {
 	if len(in) == 0 || len(in)%3 != 0 || in[0].Shape[2]%a.heads != 0 {
@@ -97,7 +112,11 @@ func (a attention) Run(out Buffer, in []Buffer, scratch []float32) {
 			gather(s.q, in, 0, b, h, d)
 			gather(s.k, in, 1, b, h, d)
 			gather(s.v, in, 2, b, h, d)
-			kernel.AttentionHead(s.do, s.q, s.k, s.v, s.p, t, t, d, d, d, a.scale(d))
+			if a.causal {
+				kernel.CausalAttentionHead(s.do, s.q, s.k, s.v, s.p, t, d, d, d, a.scale(d))
+			} else {
+				kernel.AttentionHead(s.do, s.q, s.k, s.v, s.p, t, t, d, d, d, a.scale(d))
+			}
 			for i, at, row := 0, 0, 0; i < len(in); i += 3 {
 				n := in[i].Shape[1]
 				kernel.CopyRows(out.F32[at+b*n*width+h*d:], s.do[row*d:], width, d, n, d)
@@ -123,7 +142,7 @@ func (a attention) Grad(in gorgonia.Nodes, out, dout Node) gorgonia.Nodes {
 // result, which backends use, spares them a part of the forward pass.
 type attentionGrad struct{ attention }
 
-func (a attentionGrad) Op() Op { return named("attention-grad", float64(a.heads)) }
+func (a attentionGrad) Op() Op { return a.named("attention-grad") }
 
 func (a attentionGrad) Out(in []Spec) Spec {
 	size := 0
@@ -148,7 +167,11 @@ func (a attentionGrad) Run(out Buffer, in []Buffer, scratch []float32) {
 				kernel.CopyRows(s.do[row*d:], do[at+b*n*width+h*d:], d, width, n, d)
 				at, row = at+qkv[i].Len(), row+n
 			}
-			kernel.AttentionHeadGrad(s.dq, s.dk, s.dv, s.q, s.k, s.v, s.do, s.p, t, t, d, d, d, d, a.scale(d))
+			if a.causal {
+				kernel.CausalAttentionHeadGrad(s.dq, s.dk, s.dv, s.q, s.k, s.v, s.do, s.p, t, d, d, d, d, a.scale(d))
+			} else {
+				kernel.AttentionHeadGrad(s.dq, s.dk, s.dv, s.q, s.k, s.v, s.do, s.p, t, t, d, d, d, d, a.scale(d))
+			}
 			scatter(out.F32, qkv, [3][]float32{s.dq, s.dk, s.dv}, b, h, d)
 		}
 	}

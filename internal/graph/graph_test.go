@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"gorgonia.org/gorgonia"
+
+	"flowgrpo/internal/kernel"
 )
 
 func equalBits(a, b Buffer) bool {
@@ -161,6 +163,31 @@ func TestBind(t *testing.T) {
 		}
 	}()
 	p.Bind("x", make([]float32, 3))
+}
+
+// A matrix bound in packed form alone gives the bits of the matrix, with what is fused to
+// the product, too.
+func TestBindPacked(t *testing.T) {
+	t.Parallel()
+	g := New()
+	x, w, b := Input(g, "x", 2, 3), Input(g, "w", 2, 3), Input(g, "b", 2)
+	p, err := Compile(Silu(Linear(x, w, b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	matrix := []float32{1, -2, 3, 0.5, 5, -0.25}
+	p.Bind("x", []float32{1, 2, 3, 4, 5, 6})
+	p.Bind("b", []float32{0.1, -0.1})
+	p.Bind("w", matrix)
+	p.Run()
+	want := copyOf(p.Output(0))
+	var packed kernel.Packed
+	packed.Pack(true, 2, 3, matrix, 3)
+	p.BindPacked("w", &packed)
+	p.Run()
+	if got := p.Output(0); !equalBits(got, want) {
+		t.Errorf("with the packed matrix %v, want %v", got.F32, want.F32)
+	}
 }
 
 // Nodes that no output needs are dropped; ops of Gorgonia that no kernel replaces are

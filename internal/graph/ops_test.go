@@ -32,6 +32,7 @@ type opCase struct {
 // opCases holds every exported op in every form that networks use.
 var opCases = []opCase{
 	{"gelu", []operand{in(2, 5)}, func(n []Node) Node { return Gelu(n[0]) }},
+	{"gelu erf", []operand{in(2, 5)}, func(n []Node) Node { return GeluErf(n[0]) }},
 	{"silu", []operand{in(2, 5)}, func(n []Node) Node { return Silu(n[0]) }},
 	{"add", []operand{in(2, 5), in(2, 5)}, func(n []Node) Node { return Add(n[0], n[1]) }},
 	{"add to itself", []operand{in(2, 5)}, func(n []Node) Node { return Add(n[0], n[0]) }},
@@ -43,6 +44,7 @@ var opCases = []opCase{
 	{"rms norm", []operand{in(2, 3, 8), in(4)}, func(n []Node) Node { return RMSNorm(n[0], n[1], 1e-6) }},
 	{"gated residual", []operand{in(2, 3, 4), in(2, 12), in(2, 3, 4)}, func(n []Node) Node { return GatedResidual(n[0], n[1], n[2], 1) }},
 	{"attention", []operand{in(2, 3, 8), in(2, 3, 8), in(2, 3, 8)}, func(n []Node) Node { return Attention(2, n...)[0] }},
+	{"causal attention", []operand{in(2, 3, 8), in(2, 3, 8), in(2, 3, 8)}, func(n []Node) Node { return CausalAttention(2, n[0], n[1], n[2]) }},
 	{"joint attention", []operand{
 		in(2, 3, 4), in(2, 3, 4), in(2, 3, 4), in(2, 2, 4), in(2, 2, 4), in(2, 2, 4),
 	}, bothStreams},

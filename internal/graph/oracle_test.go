@@ -23,6 +23,7 @@ type list = [][]float64
 // plainest way from its doc comment. The batch is 2 where that matters.
 var oracles = map[string]func(in list) []float64{
 	"gelu":                  func(in list) []float64 { return each(in[0], gelu64) },
+	"gelu erf":              func(in list) []float64 { return each(in[0], geluErf64) },
 	"silu":                  func(in list) []float64 { return each(in[0], silu64) },
 	"add":                   func(in list) []float64 { return plus(in[0], 1, in[1]) },
 	"add to itself":         func(in list) []float64 { return plus(in[0], 1, in[0]) },
@@ -35,8 +36,9 @@ var oracles = map[string]func(in list) []float64{
 	"layer norm":            func(in list) []float64 { return layerNorm64(in[0], in[1], 6, 2, 0) },
 	"rms norm":              func(in list) []float64 { return rmsNorm64(in[0], in[1]) },
 	"gated residual":        func(in list) []float64 { return gated64(in[0], in[1], in[2], 4, 1) },
-	"attention":             func(in list) []float64 { return attention64(8, 2, in...) },
-	"joint attention":       func(in list) []float64 { return streams64(attention64(4, 1, in...)) },
+	"attention":             func(in list) []float64 { return attention64(8, 2, false, in...) },
+	"causal attention":      func(in list) []float64 { return attention64(8, 2, true, in...) },
+	"joint attention":       func(in list) []float64 { return streams64(attention64(4, 1, false, in...)) },
 	"time embedding":        func(in list) []float64 { return timeEmbedding64(in[0], 4, 100) },
 	"patchify":              func(in list) []float64 { return patchify64(in[0], 3, 4, 6, 2) },
 	"unpatchify":            func(in list) []float64 { return unpatchify64(in[0], 3, 4, 6, 2) },

@@ -21,6 +21,8 @@ func gelu64(x float64) float64 {
 	return x / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
 }
 
+func geluErf64(x float64) float64 { return x / 2 * math.Erfc(-x/math.Sqrt2) }
+
 func silu64(x float64) float64 { return x / (1 + math.Exp(-x)) }
 
 // streams64 multiplies the first three tokens, of width 4, of each of two samples of five with
@@ -94,28 +96,32 @@ func gated64(x, mod, h []float64, d, gate int) []float64 {
 	return y
 }
 
-func attention64(d, heads int, qkv ...[]float64) []float64 {
+func attention64(d, heads int, causal bool, qkv ...[]float64) []float64 {
 	var y []float64
 	for b := range 2 {
 		var q, k, v []float64 // of the joined tokens
 		for i := 0; i < len(qkv); i += 3 {
 			q, k, v = append(q, half(qkv[i], b)...), append(k, half(qkv[i+1], b)...), append(v, half(qkv[i+2], b)...)
 		}
-		y = append(y, attendSample(q, k, v, d, d/heads)...)
+		y = append(y, attendSample(q, k, v, d, d/heads, causal)...)
 	}
 	return y
 }
 
 // attendSample takes tokens of d elements, n of each head.
-func attendSample(q, k, v []float64, d, n int) []float64 {
+func attendSample(q, k, v []float64, d, n int, causal bool) []float64 {
 	y := make([]float64, len(q))
 	for at := 0; at < len(q); at += n { // a query of a head
 		total := 0.0
 		score := func(key int) float64 { return math.Exp(dot64(q[at:at+n], k[key:key+n]) / math.Sqrt(float64(n))) }
-		for key := at % d; key < len(k); key += d {
+		end := len(k)
+		if causal {
+			end = at + 1
+		}
+		for key := at % d; key < end; key += d {
 			total += score(key)
 		}
-		for key := at % d; key < len(k); key += d {
+		for key := at % d; key < end; key += d {
 			copy(y[at:], plus(y[at:at+n], score(key)/total, v[key:key+n]))
 		}
 	}
@@ -196,7 +202,7 @@ func transformerBlock64(in list) []float64 {
 	}
 	a := project(layerNorm64(x, mod, d, 0, 1), pictureTokens)
 	b := project(layerNorm64(text, mod, d, 0, 1), textTokens)
-	joint := attention64(d, 2, rmsNorm64(a[0], in[5]), rmsNorm64(a[1], in[5]), a[2], b[0], b[1], b[2])
+	joint := attention64(d, 2, false, rmsNorm64(a[0], in[5]), rmsNorm64(a[1], in[5]), a[2], b[0], b[1], b[2])
 	x = gated64(x, mod, block64(joint, pictureTokens+textTokens, d, 0, pictureTokens, 0, d), d, 2)
 	h := each(linear64(layerNorm64(x, mod, d, 3, 4), in[6], in[7], d), gelu64)
 	return gated64(x, mod, linear64(h, in[8], in[9], 2*d), d, 5)

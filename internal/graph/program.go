@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"flowgrpo/internal/kernel"
 )
 
 // A Program is an expression graph compiled for the shapes it was built with.
@@ -186,6 +188,14 @@ func (p *Program) Bind(name string, data []float32) {
 func (p *Program) BindWeight(name string, data []float32, packed *Packed) {
 	if b, ok := p.input(name, len(data)); ok {
 		b.F32, b.Packed = data, packed
+	}
+}
+
+// BindPacked is Bind for a matrix that is kept in the form of products x·wᵀ alone, which are
+// then all that may read it.
+func (p *Program) BindPacked(name string, w *kernel.Packed) {
+	if b, ok := p.input(name, w.Size()); ok {
+		b.F32, b.Packed = nil, &Packed{Forward: w}
 	}
 }
 

@@ -74,6 +74,46 @@ func GeluGrad(dst, x, dy []float32) {
 	}
 }
 
+// GeluErf sets dst to the exact form of GELU, with Φ the distribution function of the
+// standard normal,
+//
+//	gelu(x) = x·Φ(x) = max(x, 0) - |x|·Φ(-|x|).
+//
+// dst may be x.
+func GeluErf(dst, x []float32) {
+	checkSame(len(dst), x)
+	if vectorized(len(dst)) {
+		v := on(dst, x)
+		vector(fnGeluErf, &v)
+		return
+	}
+	for i, x := range x {
+		tail, a, _ := tail32(x)
+		if 0 > x {
+			x = 0
+		}
+		dst[i] = fma32(-a, tail, x)
+	}
+}
+
+// GeluErfGrad sets dst = dy·(Φ(x) + x·φ(x)), φ being the density. dst may be x or dy.
+func GeluErfGrad(dst, x, dy []float32) {
+	checkSame(len(dst), x, dy)
+	if vectorized(len(dst)) {
+		v := on(dst, x, dy)
+		vector(fnGeluErfGrad, &v)
+		return
+	}
+	for i, x := range x {
+		tail, a, e := tail32(x)
+		slope := fma32(a*-poly.InvRoot2Pi, e, tail) // at -|x|
+		if !(x < 0) {
+			slope = 1 - slope
+		}
+		dst[i] = dy[i] * slope
+	}
+}
+
 // Silu sets dst = x·σ(x) = x/(1 + e⁻ˣ). dst may be x.
 func Silu(dst, x []float32) {
 	checkSame(len(dst), x)

@@ -60,6 +60,16 @@ func AttentionScratch(tq, tk int) int { return 2 * min(tq, attentionRows) * padd
 // elements. o must not overlap any of the others. A row of scores is whole, so that the
 // result has the bits of the definition; unlike in FlashAttention nothing is rescaled.
 func AttentionHead(o, q, k, v, p []float32, tq, tk, d, ldo, ldqkv int, scale float32) {
+	attentionHead(o, q, k, v, p, tq, tk, d, ldo, ldqkv, scale, false)
+}
+
+// CausalAttentionHead is AttentionHead over t tokens, none of which sees those that follow
+// it: their scores are -Inf, and add an exact 0 to each sum.
+func CausalAttentionHead(o, q, k, v, p []float32, t, d, ldo, ldqkv int, scale float32) {
+	attentionHead(o, q, k, v, p, t, t, d, ldo, ldqkv, scale, true)
+}
+
+func attentionHead(o, q, k, v, p []float32, tq, tk, d, ldo, ldqkv int, scale float32, causal bool) {
 	s := borrow()
 	defer giveBack(s)
 	s.keys.Pack(true, tk, d, k, ldqkv)
@@ -69,8 +79,21 @@ func AttentionHead(o, q, k, v, p []float32, tq, tk, d, ldo, ldqkv int, scale flo
 	for i := 0; i < tq; i += attentionRows {
 		rows := min(attentionRows, tq-i)
 		GemmPacked(false, rows, q[i*ldqkv:], ldqkv, &s.keys, nil, p, ldp, nil)
+		if causal {
+			hideFuture(p, i, rows, tk, ldp)
+		}
 		softmaxRows(p, rows, tk, ldp, scale, true)
 		GemmPacked(false, rows, p, ldp, &s.values, nil, o[i*ldo:], ldo, nil)
+	}
+}
+
+// hideFuture sets the scores that queries first, first+1, … give to later keys to -Inf.
+func hideFuture(scores []float32, first, rows, tk, ld int) {
+	for r := range rows {
+		row := scores[r*ld : r*ld+tk]
+		for j := first + r + 1; j < tk; j++ {
+			row[j] = float32(math.Inf(-1))
+		}
 	}
 }
 
@@ -82,6 +105,15 @@ func AttentionHead(o, q, k, v, p []float32, tq, tk, d, ldo, ldqkv int, scale flo
 // dq, dk and dv have leading dimension ldd; q, k and v have ldqkv; do has ldo.
 // p is scratch of [AttentionScratch] elements. The outputs must not overlap the inputs.
 func AttentionHeadGrad(dq, dk, dv, q, k, v, do, p []float32, tq, tk, d, ldd, ldqkv, ldo int, scale float32) {
+	attentionHeadGrad(dq, dk, dv, q, k, v, do, p, tq, tk, d, ldd, ldqkv, ldo, scale, false)
+}
+
+// CausalAttentionHeadGrad is the gradient of CausalAttentionHead.
+func CausalAttentionHeadGrad(dq, dk, dv, q, k, v, do, p []float32, t, d, ldd, ldqkv, ldo int, scale float32) {
+	attentionHeadGrad(dq, dk, dv, q, k, v, do, p, t, t, d, ldd, ldqkv, ldo, scale, true)
+}
+
+func attentionHeadGrad(dq, dk, dv, q, k, v, do, p []float32, tq, tk, d, ldd, ldqkv, ldo int, scale float32, causal bool) {
 	s := borrow()
 	defer giveBack(s)
 	s.keys.Pack(true, tk, d, k, ldqkv)
@@ -94,6 +126,9 @@ func AttentionHeadGrad(dq, dk, dv, q, k, v, do, p []float32, tq, tk, d, ldd, ldq
 		q, do := q[i*ldqkv:], do[i*ldo:]
 		GemmPacked(false, rows, q, ldqkv, &s.keys, nil, prob, ldp, nil)
 		GemmPacked(false, rows, do, ldo, &s.values, nil, ds, ldp, nil)
+		if causal {
+			hideFuture(prob, i, rows, tk, ldp)
+		}
 		softmaxRows(prob, rows, tk, ldp, scale, true)
 		softmaxGradRows(ds, prob, rows, tk, ldp, scale)
 		Gemm(true, false, tk, d, rows, prob, ldp, do, ldo, dv, ldd, i > 0)

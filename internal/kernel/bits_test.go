@@ -40,6 +40,7 @@ const testEps = 1e-6
 
 var bitCases = []bitCase{
 	unaryCase("Exp", Exp), unaryCase("Tanh", Tanh), unaryCase("Log", Log), unaryCase("Gelu", Gelu), unaryCase("Silu", Silu),
+	unaryCase("GeluErf", GeluErf), binaryCase("GeluErfGrad", GeluErfGrad),
 	binaryCase("GeluGrad", GeluGrad), binaryCase("SiluGrad", SiluGrad), binaryCase("Add", Add), binaryCase("Mul", Mul),
 	{"Scale", func(r *rand.Rand, rows, n int) [][]float32 {
 		x := random(r, n)
@@ -116,6 +117,13 @@ var bitCases = []bitCase{
 		q, o, p := random(r, max(rows, n)*ld), newSlice(rows*9), newSlice(AttentionScratch(rows, n))
 		AttentionHead(o, q, q[8:], q[16:], p, rows, n, d, 9, ld, 0.3)
 		return [][]float32{o}
+	}},
+	{"CausalAttentionHead", func(r *rand.Rand, _, n int) [][]float32 {
+		const d, ld = 7, 24
+		q, o, dq, p := random(r, n*ld), newSlice(n*9), newSlice(n*ld), newSlice(AttentionScratch(n, n))
+		CausalAttentionHead(o, q, q[8:], q[16:], p, n, d, 9, ld, 0.3)
+		CausalAttentionHeadGrad(dq, dq[8:], dq[16:], q, q[8:], q[16:], random(r, n*9), p, n, d, ld, ld, 9, 0.3)
+		return [][]float32{o, dq}
 	}},
 	{"AttentionHeadGrad", func(r *rand.Rand, rows, n int) [][]float32 {
 		const d, ld = 7, 24
@@ -196,7 +204,7 @@ func TestLevelsAgreeOnAllFloats(t *testing.T) {
 	for i := range x {
 		x[i] = math.Float32frombits(uint32(i * step))
 	}
-	unary := map[string]func(dst, x []float32){"Exp": Exp, "Tanh": Tanh, "Log": Log, "Gelu": Gelu, "Silu": Silu}
+	unary := map[string]func(dst, x []float32){"Exp": Exp, "Tanh": Tanh, "Log": Log, "Gelu": Gelu, "Silu": Silu, "GeluErf": GeluErf}
 	for name, f := range unary {
 		want := make([]float32, count)
 		old := SetLevel(Portable)

@@ -16,9 +16,10 @@ type Activation int
 
 // The activations.
 const (
-	Identity Activation = iota
-	GeluTanh            // [Gelu]
-	Swish               // [Silu]
+	Identity  Activation = iota
+	GeluTanh             // [Gelu]
+	Swish                // [Silu]
+	GeluExact            // [GeluErf]
 )
 
 // Apply transforms c[m,n], which has no gaps. e may be nil.
@@ -54,8 +55,11 @@ func (e *Epilogue) apply(c []float32, ldc, width, i, m, j, n int) {
 
 func (e *Epilogue) activate(c []float32, ld, m, n int) {
 	f, whole := fnGelu, Gelu
-	if e.Activation == Swish {
+	switch e.Activation {
+	case Swish:
 		f, whole = fnSilu, Silu
+	case GeluExact:
+		f, whole = fnGeluErf, GeluErf
 	}
 	if vectorized(m * n) {
 		v := on(c[:n], c)

@@ -69,6 +69,8 @@ func gelu64(x float64) float64 {
 	return x / (1 + math.Exp(-2*math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
 }
 
+func geluErf64(x float64) float64 { return x / 2 * math.Erfc(-x/math.Sqrt2) }
+
 func silu64(x float64) float64 { return x / (1 + math.Exp(-x)) }
 
 func TestActivations(t *testing.T) {
@@ -77,7 +79,7 @@ func TestActivations(t *testing.T) {
 		forward func(dst, x []float32)
 		grad    func(dst, x, dy []float32)
 		oracle  func(float64) float64
-	}{{"Gelu", Gelu, GeluGrad, gelu64}, {"Silu", Silu, SiluGrad, silu64}}
+	}{{"Gelu", Gelu, GeluGrad, gelu64}, {"Silu", Silu, SiluGrad, silu64}, {"GeluErf", GeluErf, GeluErfGrad, geluErf64}}
 	for _, f := range table {
 		var x []float32
 		for v := float32(-10); v < 10; v += 0.01 {
@@ -145,12 +147,15 @@ func TestNormalizations(t *testing.T) {
 
 // attention64 is the oracle of AttentionHead; qkv holds q[tq,d], k[tk,d] and
 // v[tk,d] one after the other.
-func attention64(qkv []float64, tq, tk, d int, scale float64) []float64 {
+func attention64(qkv []float64, tq, tk, d int, scale float64, causal bool) []float64 {
 	q, k, v := qkv[:tq*d], qkv[tq*d:(tq+tk)*d], qkv[(tq+tk)*d:]
 	o := make([]float64, tq*d)
 	for i := range tq {
 		total := 0.0
 		for j := range tk {
+			if causal && j > i {
+				break
+			}
 			s := 0.0
 			for c := range d {
 				s += q[i*d+c] * k[j*d+c]
@@ -176,11 +181,34 @@ func TestAttentionHead(t *testing.T) {
 	q, k, v := split(qkv)
 	o, p, grad := make([]float32, tq*d), make([]float32, AttentionScratch(tq, tk)), make([]float32, len(qkv))
 	AttentionHead(o, q, k, v, p, tq, tk, d, d, d, scale)
-	oracle := func(x []float64) []float64 { return attention64(x, tq, tk, d, float64(float32(scale))) }
+	oracle := func(x []float64) []float64 { return attention64(x, tq, tk, d, float64(float32(scale)), false) }
 	near(t, "AttentionHead", o, oracle(wide(qkv)), forwardTolerance)
 	dq, dk, dv := split(grad)
 	AttentionHeadGrad(dq, dk, dv, q, k, v, do, p, tq, tk, d, d, d, d, scale)
 	near(t, "AttentionHeadGrad", grad, slope(oracle, wide(qkv), do), gradTolerance)
+}
+
+func TestCausalAttentionHead(t *testing.T) {
+	const n, d, scale = attentionRows + 5, 3, 0.4 // two blocks of queries
+	r := rand.New(rand.NewPCG(9, 9))
+	qkv, do := normal(r, 3*n*d), normal(r, n*d)
+	split := func(x []float32) (q, k, v []float32) { return x[:n*d], x[n*d : 2*n*d], x[2*n*d:] }
+	q, k, v := split(qkv)
+	o, p, grad := make([]float32, n*d), make([]float32, AttentionScratch(n, n)), make([]float32, len(qkv))
+	CausalAttentionHead(o, q, k, v, p, n, d, d, d, scale)
+	oracle := func(x []float64) []float64 { return attention64(x, n, n, d, float64(float32(scale)), true) }
+	near(t, "CausalAttentionHead", o, oracle(wide(qkv)), forwardTolerance)
+	dq, dk, dv := split(grad)
+	CausalAttentionHeadGrad(dq, dk, dv, q, k, v, do, p, n, d, d, d, d, scale)
+	near(t, "CausalAttentionHeadGrad", grad, slope(oracle, wide(qkv), do), gradTolerance)
+
+	// What follows a token does not change its bits.
+	short := make([]float32, n*d)
+	for i := range 3 * d {
+		k[(n-3)*d+i], v[(n-3)*d+i] = 7, -7
+	}
+	CausalAttentionHead(short, q, k, v, p, n, d, d, d, scale)
+	sameBits(t, "tokens before a change", short[:(n-3)*d], o[:(n-3)*d])
 }
 
 func TestGatedResidual(t *testing.T) {

@@ -34,6 +34,9 @@ func (p *Packed) Pack(tb bool, n, k int, b []float32, ld int) {
 // Ready reports whether p was packed at the level in use.
 func (p *Packed) Ready() bool { return p.ready && p.level == level }
 
+// Size returns the number of elements of the matrix.
+func (p *Packed) Size() int { return p.n * p.k }
+
 // Bytes returns the memory of p's own.
 func (p *Packed) Bytes() int { return 4 * cap(p.data) }
 

@@ -71,7 +71,7 @@ func TestEpilogueEqualsSeparateCalls(t *testing.T) {
 			x, gate := random(r, s.m*s.n), random(r, samples*step)
 			var p Packed
 			p.Pack(true, s.n, s.k, w, s.k)
-			for _, then := range []Epilogue{{Activation: GeluTanh}, {Activation: Swish}, {X: x, Gate: gate, Tokens: tokens, GateStep: step}} {
+			for _, then := range []Epilogue{{Activation: GeluTanh}, {Activation: Swish}, {Activation: GeluExact}, {X: x, Gate: gate, Tokens: tokens, GateStep: step}} {
 				got, want := make([]float32, s.m*s.n), make([]float32, s.m*s.n)
 				GemmPacked(false, s.m, a, s.k, &p, bias, got, s.n, &then)
 				GemmPacked(false, s.m, a, s.k, &p, bias, want, s.n, nil)
@@ -80,6 +80,8 @@ func TestEpilogueEqualsSeparateCalls(t *testing.T) {
 					Gelu(want, want)
 				case then.Activation == Swish:
 					Silu(want, want)
+				case then.Activation == GeluExact:
+					GeluErf(want, want)
 				default:
 					for b := range samples {
 						at := b * tokens * s.n

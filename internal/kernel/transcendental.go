@@ -51,6 +51,18 @@ func tanh32(x float32) float32 {
 	return math.Float32frombits(math.Float32bits(y) | math.Float32bits(x)&poly.SignBit)
 }
 
+// tail32 returns P(X > |x|) for a standard normal X, within 6 + x²/2 ulp, with |x|, cut where
+// that rounds to 0, and e^(-x²/2).
+func tail32(x float32) (tail, a, e float32) {
+	a = math.Float32frombits(math.Float32bits(x) &^ poly.SignBit)
+	if poly.TailMax < a { // not NaN
+		a = poly.TailMax
+	}
+	e = exp32(a * -0.5 * a)
+	t := 1 / fma32(a, poly.TailRate, 1)
+	return e * (t * horner(t, poly.Tail[:])), a, e
+}
+
 // log32 returns ln(x) within 0.87 ulp.
 func log32(x float32) float32 {
 	m, e := x, float32(0)

@@ -86,6 +86,7 @@ func TestTranscendentalSpecials(t *testing.T) {
 	}{
 		{"Exp", Exp, []float32{-inf, inf, nan, 0, zero, 89, -105}, []float32{0, inf, nan, 1, 1, inf, 0}},
 		{"Tanh", Tanh, []float32{-inf, inf, nan, 0, zero, 30, -30}, []float32{-1, 1, nan, 0, zero, 1, -1}},
+		{"GeluErf", GeluErf, []float32{-inf, inf, nan, 0, zero, 30, -30}, []float32{0, inf, nan, 0, zero, 30, 0}},
 		{"Log", Log, []float32{-inf, inf, nan, 0, zero, 1, -1}, []float32{nan, inf, nan, -inf, -inf, 0, nan}},
 	}
 	levels(t, func(t *testing.T) {

@@ -14,8 +14,10 @@ const (
 	fnTanh
 	fnLog
 	fnGelu
+	fnGeluErf
 	fnSilu
 	fnGeluGrad
+	fnGeluErfGrad
 	fnSiluGrad
 	fnAdamW
 	fnEma

@@ -33,10 +33,14 @@ func vector512(o function, v *vecArgs) {
 		log512(v)
 	case fnGelu:
 		gelu512(v)
+	case fnGeluErf:
+		geluErf512(v)
 	case fnSilu:
 		silu512(v)
 	case fnGeluGrad:
 		geluGrad512(v)
+	case fnGeluErfGrad:
+		geluErfGrad512(v)
 	case fnSiluGrad:
 		siluGrad512(v)
 	case fnAdamW:
@@ -97,10 +101,16 @@ func log512(v *vecArgs)
 func gelu512(v *vecArgs)
 
 //go:noescape
+func geluErf512(v *vecArgs)
+
+//go:noescape
 func silu512(v *vecArgs)
 
 //go:noescape
 func geluGrad512(v *vecArgs)
+
+//go:noescape
+func geluErfGrad512(v *vecArgs)
 
 //go:noescape
 func siluGrad512(v *vecArgs)
@@ -163,10 +173,14 @@ func vector256(o function, v *vecArgs) {
 		log256(v)
 	case fnGelu:
 		gelu256(v)
+	case fnGeluErf:
+		geluErf256(v)
 	case fnSilu:
 		silu256(v)
 	case fnGeluGrad:
 		geluGrad256(v)
+	case fnGeluErfGrad:
+		geluErfGrad256(v)
 	case fnSiluGrad:
 		siluGrad256(v)
 	case fnAdamW:
@@ -227,10 +241,16 @@ func log256(v *vecArgs)
 func gelu256(v *vecArgs)
 
 //go:noescape
+func geluErf256(v *vecArgs)
+
+//go:noescape
 func silu256(v *vecArgs)
 
 //go:noescape
 func geluGrad256(v *vecArgs)
+
+//go:noescape
+func geluErfGrad256(v *vecArgs)
 
 //go:noescape
 func siluGrad256(v *vecArgs)

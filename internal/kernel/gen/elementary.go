@@ -37,6 +37,14 @@ func (b *body) tanh(x *value) *value {
 	return b.or(y, b.and(x, b.bits(poly.SignBit)))
 }
 
+// tail mirrors tail32.
+func (b *body) tail(x *value) (tail, a, e *value) {
+	a = b.min(b.f(poly.TailMax), b.and(x, b.bits(poly.SignBit^0xffffffff)))
+	e = b.exp(b.mul(b.mul(a, b.f(-0.5)), a))
+	t := b.div(b.f(1), b.fma(a, b.f(poly.TailRate), b.f(1)))
+	return b.mul(e, b.mul(t, b.horner(t, poly.Tail[:]))), a, e
+}
+
 // log mirrors log32.
 func (b *body) log(x *value) *value {
 	tiny := func(yes, no *value) *value { return b.choose(less, x, b.f(poly.MinNormal), yes, no) }

@@ -43,6 +43,11 @@ var functions = []function{
 		x := b.load(1)
 		b.store(0, b.div(x, b.add(b.exp(b.minusGeluArg(x)), b.f(1))))
 	}),
+	mapped("geluErf", func(b *body) {
+		x := b.load(1)
+		tail, a, _ := b.tail(x)
+		b.store(0, b.fma(b.mul(a, b.f(-1)), tail, b.max(b.bits(0), x)))
+	}),
 	mapped("silu", func(b *body) {
 		x := b.load(1)
 		b.store(0, b.div(x, b.add(b.exp(b.mul(x, b.f(-1))), b.f(1))))
@@ -53,6 +58,12 @@ var functions = []function{
 		s := b.sigmoid(b.minusGeluArg(x))
 		slope := b.fma(b.mul(x, x), b.f(3*poly.Gelu3), b.f(poly.Gelu1))
 		b.store(0, b.gateGrad(b.load(2), s, b.mul(x, slope)))
+	}),
+	mapped("geluErfGrad", func(b *body) {
+		x := b.load(1)
+		tail, a, e := b.tail(x)
+		slope := b.fma(b.mul(a, b.f(-poly.InvRoot2Pi)), e, tail)
+		b.store(0, b.mul(b.load(2), b.choose(less, x, b.bits(0), slope, b.sub(b.f(1), slope))))
 	}),
 	mapped("siluGrad", func(b *body) {
 		x := b.load(1)

@@ -48,6 +48,17 @@ const (
 	TwoTo23   = 1 << Mantissa
 )
 
+// Normal distribution: P(X > a) = e^(-a²/2)·t·p(t) with t = 1/(1 + TailRate·a), for a ≥ 0.
+const (
+	TailRate   = 0.345
+	TailMax    = 16                        // above, it rounds to 0
+	InvRoot2Pi = 0.39894228040143267793994 // density at 0
+)
+
+// Tail is p, within 6·10⁻⁸.
+var Tail = [...]float32{0x1.19d892p-3, 0x1.1aa27ep-3, 0x1.e0b6fcp-4, 0x1.c7c09ap-4,
+	-0x1.28dc24p-5, 0x1.7afdcep-3, -0x1.139ceep-2, 0x1.2763dep-3, -0x1.cd3d1p-6}
+
 // Constants of the tanh form of GELU, doubled: gelu(x) = x·σ(x·(Gelu1 + Gelu3·x²)).
 const (
 	Gelu1 = 2 * 0.7978845608028653558798921198687637 // 2·√(2/π)
