@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"flowgrpo/internal/jsonfile"
 	"flowgrpo/internal/safetensors"
 )
 
@@ -114,7 +115,7 @@ func (l *LoRA) exclude(network []Parameter) []string {
 // what an adapter computes beyond rank, alpha and targets, is an error.
 func LoadAdapter(fsys fs.FS, m *Model) error {
 	c := loraConfig{Bias: "none"}
-	if err := readJSON(fsys, adapterConfigFile, &c, false); err != nil {
+	if err := jsonfile.Read(fsys, adapterConfigFile, &c, false); err != nil {
 		return err
 	}
 	if err := c.check(); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"flowgrpo/internal/jsonfile"
 	"flowgrpo/internal/longtest"
 	"flowgrpo/internal/safetensors"
 )
@@ -72,7 +73,7 @@ func storedIn(t *testing.T, dir string) map[string]stored {
 
 func readObject(t *testing.T, dir, name string) (object map[string]any) {
 	t.Helper()
-	if err := readJSON(os.DirFS(dir), name, &object, false); err != nil {
+	if err := jsonfile.Read(os.DirFS(dir), name, &object, false); err != nil {
 		t.Fatal(err)
 	}
 	return object

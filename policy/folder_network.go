@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"math"
 	"path/filepath"
+
+	"flowgrpo/internal/jsonfile"
 )
 
 // Class names in config.json and model_index.json.
@@ -56,7 +58,7 @@ func loadNetwork(fsys fs.FS) (Network, error) {
 	var class struct {
 		Name string `json:"_class_name"`
 	}
-	if err := readJSON(fsys, name, &class, false); err != nil {
+	if err := jsonfile.Read(fsys, name, &class, false); err != nil {
 		return nil, err
 	}
 	switch class.Name {
@@ -64,7 +66,7 @@ func loadNetwork(fsys fs.FS) (Network, error) {
 		return loadMMDiT(fsys, name)
 	case mlpClass:
 		c := mlpConfig{}
-		if err := readJSON(fsys, name, &c, true); err != nil {
+		if err := jsonfile.Read(fsys, name, &c, true); err != nil {
 			return nil, err
 		}
 		if err := c.MLP.Validate(); err != nil {
@@ -80,7 +82,7 @@ func loadMMDiT(fsys fs.FS, name string) (*MMDiT, error) {
 		SampleSize: 128, PatchSize: 2, InChannels: 16, NumLayers: 18, HeadDim: 64, Heads: 18,
 		JointAttentionDim: 4096, CaptionDim: 1152, PooledDim: 2048, PosEmbedMaxSize: 96,
 	}}
-	if err := readJSON(fsys, name, &c, false); err != nil {
+	if err := jsonfile.Read(fsys, name, &c, false); err != nil {
 		return nil, err
 	}
 	net := &c.MMDiT
@@ -92,7 +94,7 @@ func loadMMDiT(fsys fs.FS, name string) (*MMDiT, error) {
 		net.QKNorm = *c.QKNorm
 	}
 	p := picture{Format: pictureFormat, Height: net.SampleSize, Width: net.SampleSize, Tokens: sd3Tokens}
-	if err := readJSON(fsys, pictureFile, &p, true); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := jsonfile.Read(fsys, pictureFile, &p, true); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	if p.Format != pictureFormat {
@@ -178,7 +180,7 @@ func checkIndex(fsys fs.FS) error {
 	var i struct {
 		Class string `json:"_class_name"`
 	}
-	err := readJSON(fsys, indexFile, &i, false)
+	err := jsonfile.Read(fsys, indexFile, &i, false)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -210,7 +212,7 @@ func newScheduler(shift float64) scheduler {
 // scheduler or its shift depends on the size of the picture.
 func loadShift(fsys fs.FS) (float64, error) {
 	s := newScheduler(0)
-	err := readJSON(fsys, schedulerFile, &s, false)
+	err := jsonfile.Read(fsys, schedulerFile, &s, false)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return 0, nil

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+
+	"flowgrpo/internal/jsonfile"
 )
 
 // textClass is the architecture of a [TextEncoder] in text_encoder/config.json.
@@ -54,7 +56,7 @@ func loadText(fsys fs.FS) (*TextEncoder, error) {
 	var other struct {
 		Architectures []string `json:"architectures"`
 	}
-	if err := readJSON(fsys, name, &other, false); errors.Is(err, fs.ErrNotExist) {
+	if err := jsonfile.Read(fsys, name, &other, false); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
@@ -63,7 +65,7 @@ func loadText(fsys fs.FS) (*TextEncoder, error) {
 		return nil, nil
 	}
 	var c textConfig
-	if err := readJSON(fsys, name, &c, true); err != nil {
+	if err := jsonfile.Read(fsys, name, &c, true); err != nil {
 		return nil, err
 	}
 	if min(c.MaxTokens, c.JointDim, c.PooledDim) < 1 || max(c.MaxTokens, c.JointDim, c.PooledDim) > maxSize {
@@ -90,7 +92,7 @@ func loadText(fsys fs.FS) (*TextEncoder, error) {
 func loadVocabulary(fsys fs.FS) ([]string, error) {
 	const name = tokenizerFolder + "/vocab.json"
 	var ids map[string]int
-	if err := readJSON(fsys, name, &ids, false); err != nil {
+	if err := jsonfile.Read(fsys, name, &ids, false); err != nil {
 		return nil, err
 	}
 	vocab, used := make([]string, len(ids)), make([]bool, len(ids))
