@@ -6,7 +6,7 @@ import "sync"
 // stays in the second-level cache while B passes by; of B, a block of at most blockK rows
 // and about blockB elements does. A tile of A stays in the first-level cache meanwhile.
 const (
-	blockK   = 384
+	blockK   = 256
 	longK    = 3 * blockK // of the parts of A and B that are packed at a time
 	blockB   = 64 << 10
 	blockA   = 192 << 10
