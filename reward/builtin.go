@@ -29,7 +29,7 @@ func init() {
 		Register(KindDoc{Kind: kind, Summary: summary},
 			func(name string, _ *Params, _ Deps) (Reward, error) { return construct(name), nil })
 	}
-	pixels("jpeg-incompressibility", "Size as a JPEG of quality 95, in 1000 bytes.",
+	pixels("jpeg-incompressibility", "Size as a JPEG of quality 95, in 1000 bytes (the scale of flow_grpo and ddpo-pytorch).",
 		func(name string) Reward { return NewJPEGIncompressibility(name) })
 	pixels("jpeg-compressibility", "Minus the size in 1000 bytes, over 500 (flow_grpo's scale).",
 		func(name string) Reward { return NewJPEGCompressibility(name) })

@@ -30,39 +30,43 @@ func (brightest) Detect(im task.Image) (out []task.Detection) {
 	return out
 }
 
-// samples returns n pictures with 0, 1, 2, … bright pixels, in groups of two.
+// samples returns n pictures with 0, 1, 2, … bright pixels, in groups of three.
 func samples(n int) (out []reward.Sample) {
 	for i := range n {
 		im := task.NewImage(3, 4, 8)
 		for x := range i {
 			im.Set(0, x, 0, 1)
 		}
-		out = append(out, reward.Sample{Image: im, Group: i / 2, Prompt: task.Prompt{ID: uint32(i), Text: `say "BB"`,
+		text := []string{`say "BB"`, "", `say "BB" in the rain`}[i%3]
+		out = append(out, reward.Sample{Image: im, Group: i / 3, Prompt: task.Prompt{ID: uint32(i), Text: text,
 			Metadata: []byte(`{"text":"BB","include":[{"class":"circle","count":2}]}`)}})
 	}
 	return out
 }
 
+// reference is a picture with one bright pixel, for every prompt.
+func reference(task.Prompt) (task.Image, error) { return samples(2)[1].Image, nil }
+
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	deps := reward.Deps{Reader: brightest{}, Detector: brightest{}}
+	deps := reward.Deps{Reader: brightest{}, Detector: brightest{}, References: reference}
 	var terms []reward.Term
 	for i, doc := range reward.Kinds() {
-		r, err := reward.New(doc.Kind, doc.Kind, nil, deps)
+		r, err := reward.New(doc.Kind, doc.Kind, reward.Least[doc.Kind], deps)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !reward.InfoOf(r).Deterministic {
 			t.Errorf("%s does not promise to be deterministic (Info)", doc.Kind)
 		}
-		t.Run(doc.Kind, func(t *testing.T) { rewardtest.Test(t, r, samples(5)) })
+		t.Run(doc.Kind, func(t *testing.T) { rewardtest.Test(t, r, samples(6)) })
 		terms = append(terms, reward.Term{Reward: r, Weight: 1, Scale: float64(i + 1)})
 	}
 	sum, err := reward.NewWeighted("sum", terms...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Run("weighted", func(t *testing.T) { rewardtest.Test(t, sum, samples(5)) })
+	t.Run("weighted", func(t *testing.T) { rewardtest.Test(t, sum, samples(6)) })
 }
 
 // The built-in rewards must pass without the net that New spans, too.
@@ -72,8 +76,10 @@ func TestConformanceUnchecked(t *testing.T) {
 		reward.NewTextMatch("text", brightest{}), reward.NewTextReleased("released", brightest{}),
 		reward.NewGenEval("geneval", brightest{}, reward.GenEvalRules{}), reward.NewGenEvalSoft("soft", brightest{}, reward.GenEvalRules{}),
 		reward.NewJPEGCompressibility("jpeg"), reward.NewBrightness("brightness"), reward.NewContrast("contrast"),
+		reward.NewColorfulness("colorfulness"), reward.NewSharpness("sharpness"), reward.NewEntropy("entropy"),
+		reward.NewPSNR("psnr", reference), reward.NewSSIM("ssim", reference), reward.NewDiversity("diversity"),
 	} {
-		t.Run(r.Name(), func(t *testing.T) { rewardtest.Test(t, r, samples(4)) })
+		t.Run(r.Name(), func(t *testing.T) { rewardtest.Test(t, r, samples(6)) })
 	}
 }
 

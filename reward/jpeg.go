@@ -17,7 +17,7 @@ type JPEG struct {
 	scale float64
 }
 
-// NewJPEGIncompressibility returns r = kB.
+// NewJPEGIncompressibility returns r = kB, the scale of flow_grpo and of ddpo-pytorch.
 func NewJPEGIncompressibility(name string) *JPEG { return &JPEG{pure(name, 0, 0), 1} }
 
 // NewJPEGCompressibility returns r = -kB/500, the scale of flow_grpo.

@@ -32,6 +32,16 @@ func (p *Params) Float(key string, def float64) float64 {
 	return def
 }
 
+// Int returns the whole number at key, or def if it is not there.
+func (p *Params) Int(key string, def int) int {
+	v := p.Float(key, float64(def))
+	if v != math.Trunc(v) || math.Abs(v) > math.MaxInt32 {
+		p.fail(key, "a whole number", p.values[key])
+		return def
+	}
+	return int(v)
+}
+
 // String returns the string at key, or def if it is not there.
 func (p *Params) String(key, def string) string {
 	switch v := p.values[key].(type) {
@@ -42,6 +52,29 @@ func (p *Params) String(key, def string) string {
 		p.fail(key, "a string", v)
 	}
 	return def
+}
+
+// Strings returns the list of strings at key, nil if it is not there.
+func (p *Params) Strings(key string) []string {
+	switch v := p.values[key].(type) {
+	case nil:
+	case []string:
+		return v
+	case []any:
+		var out []string
+		for _, element := range v {
+			s, ok := element.(string)
+			if !ok {
+				p.fail(key, "a list of strings", p.values[key])
+				return nil
+			}
+			out = append(out, s)
+		}
+		return out
+	default:
+		p.fail(key, "a list of strings", v)
+	}
+	return nil
 }
 
 func (p *Params) fail(key, want string, got any) {

@@ -57,6 +57,7 @@ func TestBrightnessAndContrast(t *testing.T) {
 		{"white", flat(1), 1, 0},
 		{"grey", flat(0), .5, 0},
 		{"beyond white", flat(7), 1, 0},
+		{"beyond red", filled(3, 4, 4, func(c, _, _ int) float32 { return float32(5 - 20*c) }), .299, 0},
 		{"red", only(0), .299, 0},
 		{"green", only(1), .587, 0},
 		{"blue", only(2), .114, 0},

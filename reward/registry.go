@@ -12,18 +12,31 @@ import (
 
 // Deps are what a task lends to its rewards. A field is nil if the task has none.
 type Deps struct {
-	Reader   task.Reader
-	Detector task.Detector
-	// References returns the picture that a prompt's is to be like; an error if it
-	// has none. Safe for concurrent use.
-	References func(task.Prompt) (task.Image, error)
+	Reader     task.Reader
+	Detector   task.Detector
+	References References
+}
+
+const referencePicture = "reference picture" // what a kind needs that needs References
+
+// have says whether d has what a KindDoc says it needs.
+func (d Deps) have(need string) bool {
+	switch need {
+	case "reader":
+		return d.Reader != nil
+	case "detector":
+		return d.Detector != nil
+	case referencePicture:
+		return d.References != nil
+	}
+	return true
 }
 
 // A KindDoc describes a kind of reward for help texts.
 type KindDoc struct {
 	Kind    string     // the value of `kind` in a recipe
 	Summary string     // one sentence
-	Needs   string     // "reader" or "detector", "" if nothing
+	Needs   string     // "reader", "detector" or "reference picture", "" if nothing
 	Params  []ParamDoc // further keys
 }
 
@@ -79,7 +92,7 @@ func New(kind, name string, params map[string]any, deps Deps) (Reward, error) {
 	if !ok {
 		return nil, fmt.Errorf("reward %q: unknown kind %q%s", name, kind, hint(kind, kinds))
 	}
-	if e.doc.Needs == "reader" && deps.Reader == nil || e.doc.Needs == "detector" && deps.Detector == nil {
+	if !deps.have(e.doc.Needs) {
 		return nil, fmt.Errorf("reward %q: kind %q needs a %s, which this task does not have", name, kind, e.doc.Needs)
 	}
 	if err := checkKeys(e.doc, params); err != nil {

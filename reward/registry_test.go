@@ -2,21 +2,25 @@ package reward
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
+// Least has the parameters without which a kind cannot be made.
+var Least = map[string]map[string]any{"prompt-words": {"words": []any{"rain"}}}
+
 func TestNew(t *testing.T) {
 	t.Parallel()
-	all := Deps{Reader: page("x"), Detector: scene{}}
+	all := Deps{Reader: page("x"), Detector: scene{}, References: showing(grey())}
 	for _, doc := range Kinds() {
-		r, err := New(doc.Kind, "mine", nil, all)
+		r, err := New(doc.Kind, "mine", Least[doc.Kind], all)
 		if err != nil || r.Name() != "mine" {
 			t.Errorf("New(%q): %v, %v", doc.Kind, r, err)
 		}
 		if doc.Summary == "" {
 			t.Errorf("kind %q has no summary", doc.Kind)
 		}
-		if _, err := New(doc.Kind, "mine", nil, Deps{}); (err != nil) != (doc.Needs != "") {
+		if _, err := New(doc.Kind, "mine", Least[doc.Kind], Deps{}); (err != nil) != (doc.Needs != "") {
 			t.Errorf("New(%q) without a task: error %v, but it needs %q", doc.Kind, err, doc.Needs)
 		}
 	}
@@ -37,7 +41,9 @@ func TestNewErrors(t *testing.T) {
 		want   string
 	}{
 		{"genval", nil, all, `reward "r": unknown kind "genval" (did you mean "geneval"?)`},
-		{"aesthetic", nil, all, `reward "r": unknown kind "aesthetic" (known: brightness, contrast, geneval, geneval-soft, jpeg-compressibility, jpeg-compressibility-ddpo, jpeg-incompressibility, text, text-released)`},
+		{"loveliness", nil, all, `reward "r": unknown kind "loveliness" (known: brightness, `},
+		{"ssim", nil, Deps{}, `reward "r": kind "ssim" needs a reference picture, which this task does not have`},
+		{"geneval", map[string]any{"ties": "first"}, all, `reward "r": kind "geneval": ties is "first", want "area" or "last"`},
 		{"text", nil, Deps{}, `reward "r": kind "text" needs a reader, which this task does not have`},
 		{"geneval", nil, Deps{Reader: page("x")}, `reward "r": kind "geneval" needs a detector, which this task does not have`},
 		{"geneval", map[string]any{"minscore": .3}, all, `reward "r": unknown key "minscore" for kind "geneval" (did you mean "min_score"?)`},
@@ -45,8 +51,8 @@ func TestNewErrors(t *testing.T) {
 		{"geneval", map[string]any{"min_score": "high"}, all, `reward "r": kind "geneval": min_score is high (string), want a number`},
 		{"geneval", map[string]any{"min_score": 1.5}, all, `reward "r": kind "geneval": min_score and min_score_counting are confidences in [0, 1), got 1.5`},
 	} {
-		if _, err := New(c.kind, "r", c.params, c.deps); err == nil || err.Error() != c.want {
-			t.Errorf("New(%q, %v): error\n%v, want\n%s", c.kind, c.params, err, c.want)
+		if _, err := New(c.kind, "r", c.params, c.deps); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("New(%q, %v): error\n%v, want\n%s…", c.kind, c.params, err, c.want)
 		}
 	}
 	for _, v := range []any{.5, int64(0), 0} {

@@ -63,6 +63,23 @@ func TestTextRewards(t *testing.T) {
 	}
 }
 
+// Whatever is written around the word is free in the released form, and costs its
+// length in the strict one.
+func TestSubstringLoophole(t *testing.T) {
+	t.Parallel()
+	const word = "K7QX"
+	p := task.Prompt{Text: `a sign that says "` + word + `"`}
+	for around := range 10 {
+		for before := range around + 1 {
+			read := page(strings.Repeat("Z", before) + word + strings.Repeat("Z", around-before))
+			strict, released := scoreOne(t, NewTextMatch("s", read), p), scoreOne(t, NewTextReleased("r", read), p)
+			if want := max(0, 1-float64(around)/float64(len(word))); strict.Score != want || released.Score != 1 {
+				t.Errorf("%q read: strict %v, released %v, want %v, 1", read, strict.Score, released.Score, want)
+			}
+		}
+	}
+}
+
 func TestTarget(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -7,6 +7,7 @@ import torch
 import kernels
 import lora
 import optimizer
+import pictures
 import pipeline
 import scheduler
 import steps
@@ -17,7 +18,7 @@ def main():
     print(f"torch {torch.__version__}, diffusers {diffusers.__version__}, peft {peft.__version__}")
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    for part in (transformer, lora, scheduler, steps, optimizer, kernels, pipeline):
+    for part in (transformer, lora, scheduler, steps, optimizer, kernels, pipeline, pictures):
         part.make()
 
 

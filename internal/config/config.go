@@ -69,9 +69,8 @@ type Task struct {
 // are never measured on the batch, or a sample's score would depend on its neighbours.
 // Keys that are not listed here are parameters of the kind.
 type Reward struct {
-	// Kind of reward: "text", "text-released", "geneval", "geneval-soft",
-	// "jpeg-incompressibility", "jpeg-compressibility", "jpeg-compressibility-ddpo",
-	// "brightness", "contrast", or one that was registered by a program of your own.
+	// Kind of reward, one of those that `finetune reward list` shows, such as "text",
+	// "geneval" or "brightness".
 	Kind string `toml:"kind"`
 	// Factor in the total. 0 means logged, not trained on; negative means less is better.
 	Weight float64 `toml:"weight" in:"[-1e6,1e6]"`
