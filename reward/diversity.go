@@ -40,7 +40,7 @@ func NewDiversity(name string) Diversity {
 func (d Diversity) Score(ctx context.Context, batch []Sample) ([]Result, error) {
 	features := make([][]float64, len(batch)) // nil for a broken picture
 	iter.ForEachIdx(batch, func(i int, s *Sample) {
-		if ctx.Err() == nil && checkImage(s.Image) == nil {
+		if ctx.Err() == nil && CheckImage(s.Image) == nil {
 			features[i] = cellMeans(s.Image)
 		}
 	})

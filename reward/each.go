@@ -53,7 +53,7 @@ func one(name string, i int, s Sample, score func(Sample) (float64, map[string]f
 			r = Result{Err: addressed(name, i, s, fail(Panicked, "%w", &PanicError{v, debug.Stack()}))}
 		}
 	}()
-	err := checkImage(s.Image)
+	err := CheckImage(s.Image)
 	if err == nil {
 		r.Score, r.Parts, err = score(s)
 	}
@@ -92,7 +92,9 @@ func readdress(name string, batch []Sample, results []Result) {
 	}
 }
 
-func checkImage(im task.Image) error {
+// CheckImage returns a *[Failure] without an address if im is not a picture of finite
+// numbers, in grey or RGB.
+func CheckImage(im task.Image) error {
 	if im.C != 1 && im.C != 3 || im.H < 1 || im.W < 1 || len(im.Pix) != im.C*im.H*im.W {
 		return fail(BadImage, "%d values for a picture of %d×%d×%d", len(im.Pix), im.C, im.H, im.W)
 	}

@@ -12,7 +12,7 @@ func referenceOf(references References, s Sample) (task.Image, error) {
 	if err != nil {
 		return ref, fail(BadPrompt, "%w", err)
 	}
-	if err := checkImage(ref); err != nil {
+	if err := CheckImage(ref); err != nil {
 		return ref, fail(BadPrompt, "reference picture: %w", err.(*Failure).Err)
 	}
 	if im := s.Image; ref.C != im.C || ref.H != im.H || ref.W != im.W {
