@@ -78,7 +78,15 @@ func (p *Params) Strings(key string) []string {
 }
 
 func (p *Params) fail(key, want string, got any) {
+	p.failf("%s is %v (%T), want %s", key, got, got, want)
+}
+
+func (p *Params) failf(format string, args ...any) {
 	if p.err == nil {
-		p.err = fmt.Errorf("%s is %v (%T), want %s", key, got, got, want)
+		p.err = fmt.Errorf(format, args...)
 	}
 }
+
+// Err returns the first error of the accessors, nil if there was none. [New] reports
+// it; a constructor that starts something asks before it does.
+func (p *Params) Err() error { return p.err }
