@@ -1,26 +1,11 @@
 package reward
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"time"
 )
-
-// Int returns the whole number at key, or def if it is not there.
-func (p *Params) Int(key string, def int) int {
-	switch v := p.values[key].(type) {
-	case nil:
-	case int:
-		return v
-	case int64:
-		return int(v)
-	default:
-		p.fail(key, "a whole number", v)
-	}
-	return def
-}
 
 // Duration returns the duration at key, a string such as "90s" or "1m30s", or def if
 // it is not there. It must be more than 0.
@@ -78,23 +63,6 @@ func parseSize(s string) (int64, bool) {
 		return int64(n), err == nil && n >= 1 && n < math.MaxInt64
 	}
 	return 0, false
-}
-
-// Strings returns the list of strings at key, nil if it is not there.
-func (p *Params) Strings(key string) []string {
-	list, ok := p.values[key].([]any)
-	if !ok && p.values[key] != nil {
-		p.fail(key, "a list of strings", p.values[key])
-	}
-	var out []string
-	for i, v := range list {
-		s, ok := v.(string)
-		if !ok {
-			p.fail(fmt.Sprintf("%s[%d]", key, i), "a string", v)
-		}
-		out = append(out, s)
-	}
-	return out
 }
 
 // Table returns the table at key, nil if it is not there. It is not a copy.

@@ -57,7 +57,7 @@ func newExec(name string, p *reward.Params, deps reward.Deps) (reward.Reward, er
 
 func readExec(p *reward.Params) (*execSettings, error) {
 	e := &execSettings{
-		command:   p.Strings("command"),
+		command:   slices.Clone(p.Strings("command")),
 		dir:       p.String("dir", ""),
 		env:       p.Strings("env"),
 		maxMemory: p.Size("max_memory", 0),
