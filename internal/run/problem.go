@@ -13,6 +13,7 @@ import (
 	"flowgrpo/internal/rng"
 	"flowgrpo/policy"
 	"flowgrpo/reward"
+	_ "flowgrpo/reward/host" // kinds exec and http
 	"flowgrpo/task"
 	"flowgrpo/task/glyphs"
 	"flowgrpo/task/prompts"
