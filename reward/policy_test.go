@@ -44,6 +44,10 @@ func TestPoliciesOnAFailedSample(t *testing.T) {
 			t.Errorf("%s: %s, error %v; want %s", name, outcomes(got), err, c.want)
 		}
 	}
+	late := append(batchOf(4)[2:], batchOf(4)[1], batchOf(4)[0])
+	if got, err := DropGroup(picky{"p"}).Score(t.Context(), inGroups(late, 2)); err != nil || outcomes(got) != "1, 1, bad prompt, dropped with its group" {
+		t.Errorf("the first of the last group fails: %s, error %v", outcomes(got), err)
+	}
 	dropped, _ := DropGroup(picky{"p"}).Score(t.Context(), batch)
 	const text = `reward "p", sample 0 (prompt 10): dropped with its group: reward "p", sample 1 (prompt 11): bad prompt: not this one`
 	if dropped[0].Err.Error() != text {
@@ -143,7 +147,7 @@ func TestWrappersPassOnInfoAndClose(t *testing.T) {
 	if err := Close(w); !errors.Is(err, errClosing) || a.closed+b.closed != 2 {
 		t.Errorf("sum: closed %d and %d times, error %v", a.closed, b.closed, err)
 	}
-	w = mustWeighted(t, Term{Reward: b, Weight: 1}, Term{Reward: constant{"c", 1}, Weight: 1})
+	w = mustWeighted(t, Term{Reward: constant{"c", 1}, Weight: 1}, Term{Reward: b, Weight: 1})
 	if want := (Info{}); w.Info() != want {
 		t.Errorf("sum with a reward that promises nothing: %+v", w.Info())
 	}

@@ -137,11 +137,13 @@ type told struct {
 
 func (t told) Info() reward.Info { return t.info }
 
-// grouped returns the samples in two groups.
+// grouped returns two groups of samples whose sums round differently in another order.
 func grouped() []reward.Sample {
-	batch := samples()
+	batch := append(samples(), samples()...)[:8]
 	for i := range batch {
-		batch[i].Group = i / 2
+		batch[i].Group = i / 4
+		batch[i].Image = task.NewImage(1, 2, 2)
+		batch[i].Image.Pix[0] = float32(i*i%11) / 11
 	}
 	return batch
 }
