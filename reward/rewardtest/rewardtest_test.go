@@ -148,7 +148,7 @@ func grouped() []reward.Sample {
 	return batch
 }
 
-// relative scores a sample by its brightness beside the mean of its group; each group is
+// relative scores a sample by its brightness beside the mean root of its group; each group is
 // given to spoil first.
 func relative(spoil func(group []reward.Sample) float64) scorer {
 	return func(ctx context.Context, batch []reward.Sample) ([]reward.Result, error) {
@@ -162,7 +162,7 @@ func relative(spoil func(group []reward.Sample) float64) scorer {
 			mean, n := 0.0, 0
 			for _, r := range of {
 				if r.Err == nil {
-					mean, n = mean+r.Score, n+1
+					mean, n = mean+math.Sqrt(r.Score), n+1 // which float64 rounds
 				}
 			}
 			extra := spoil(g)
