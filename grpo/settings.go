@@ -51,7 +51,11 @@ type Settings struct {
 	Keep       int   // samples of a group that updates use, from both ends of the ranking; 0 is all
 	Passes     int   // optimizer updates per iteration; the first is on-policy
 	MicroBatch int   // records per gradient program
-	Workers    int   // calls of the reward, and gradient programs of the processor, at a time; results do not depend on it
+	Workers    int   // gradient programs of the processor at a time; results do not depend on it
 
 	Backends []graph.Backend // that compute gradients; none: Workers slots of the processor
+
+	// OnWait, if not nil, is told when the rollout of an iteration is over and rewards are
+	// waited for, and when they are there.
+	OnWait func(waiting bool)
 }

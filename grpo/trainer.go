@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sourcegraph/conc/pool"
-
 	"flowgrpo/internal/graph"
 	"flowgrpo/internal/rng"
 	"flowgrpo/policy"
@@ -67,7 +65,7 @@ func (tr *Trainer) Iteration() int { return tr.iteration }
 func (tr *Trainer) Continue(iteration int) { tr.iteration = iteration }
 
 // Iterate runs one iteration: noise → trajectory → reward → advantage → loss →
-// gradient → update. An update whose loss or gradient is not finite is left out
+// gradient → update. Groups are scored while others are drawn. An update whose loss or gradient is not finite is left out
 // and reported in the Stats; the weights are then what they were. A *DriftError
 // comes before the update and means that no result of the run can be trusted. It
 // panics if the trainer was not made by NewTrainer.
@@ -81,15 +79,13 @@ func (tr *Trainer) Iterate(ctx context.Context) (Stats, error) {
 
 	clock := time.Now()
 	process := tr.process(plan)
-	trajectories, err := tr.Rollout.Sample(ctx, process, tr.noise(), tr.requests(prompts))
-	if err != nil {
-		return stats, tr.failed("rollout", err)
-	}
+	scoring := tr.scoring(ctx, prompts)
+	trajectories, err := tr.Rollout.Stream(scoring.ctx, process, tr.noise(), tr.requests(prompts), scoring.drawn)
 	stats.Seconds.Rollout = lap(&clock)
 
-	results, err := tr.score(ctx, prompts, trajectories)
+	results, err := scoring.wait(err)
 	if err != nil {
-		return stats, tr.failed("reward", err)
+		return stats, tr.failed(err)
 	}
 	stats.Seconds.Reward = lap(&clock)
 
@@ -103,7 +99,7 @@ func (tr *Trainer) Iterate(ctx context.Context) (Stats, error) {
 		anchors := tr.anchors(records, plan, tr.iteration+i)
 		pass, err := tr.update(ctx, records, anchors, transitions, i == 0)
 		if err != nil {
-			return stats, tr.failed("update", err)
+			return stats, tr.failed(fmt.Errorf("update: %w", err))
 		}
 		stats.add(pass)
 	}
@@ -196,28 +192,6 @@ func drift(terms []Term) Term {
 	})
 }
 
-// score judges the finished pictures, one call of the reward per group.
-func (tr *Trainer) score(ctx context.Context, prompts []task.Prompt, trajectories []rollout.Trajectory) ([]reward.Result, error) {
-	s := tr.Model.Network.Shape()
-	results := make([]reward.Result, len(trajectories))
-	work := pool.New().WithMaxGoroutines(tr.Workers).WithContext(ctx).WithCancelOnError().WithFirstError()
-	for g, prompt := range prompts {
-		work.Go(func(ctx context.Context) error {
-			lo := g * tr.GroupSize
-			samples := make([]reward.Sample, tr.GroupSize)
-			for i := range samples {
-				samples[i] = reward.Sample{Prompt: prompt, Image: task.Image{
-					C: s.Channels, H: s.Height, W: s.Width, Pix: trajectories[lo+i].Picture(),
-				}}
-			}
-			scored, err := tr.Reward.Score(ctx, samples)
-			copy(results[lo:lo+tr.GroupSize], scored)
-			return err
-		})
-	}
-	return results, work.Wait()
-}
-
 func (tr *Trainer) group(results []reward.Result) []Group {
 	groups := make([]Group, tr.Groups)
 	for i, r := range results {
@@ -267,9 +241,7 @@ func (tr *Trainer) key(purpose rng.Purpose) rng.Key {
 	return rng.Key{Seed: tr.Seed, Purpose: purpose, Iteration: uint32(tr.iteration)}
 }
 
-func (tr *Trainer) failed(part string, err error) error {
-	return fmt.Errorf("iteration %d: %s: %w", tr.iteration, part, err)
-}
+func (tr *Trainer) failed(err error) error { return fmt.Errorf("iteration %d: %w", tr.iteration, err) }
 
 // lap returns the seconds since clock and resets it.
 func lap(clock *time.Time) float64 {

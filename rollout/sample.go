@@ -88,6 +88,14 @@ func (n Noise) step(r Request, i int) rng.Key {
 // plan and the schedule differ in length, or if requests of one prompt share their noise but
 // not their condition.
 func (p *Pool) Sample(ctx context.Context, how Process, noise Noise, requests []Request) ([]Trajectory, error) {
+	return p.Stream(ctx, how, noise, requests, func(int, []Trajectory) {})
+}
+
+// Stream is Sample that tells of trajectories while others are still being drawn: drawn is
+// called with those of requests[first:] that are finished, for each request exactly once
+// unless there is an error. It is called on goroutines of the devices, several at a time,
+// and they wait for it, so it must not take long. No call comes after Stream has returned.
+func (p *Pool) Stream(ctx context.Context, how Process, noise Noise, requests []Request, drawn func(first int, finished []Trajectory)) ([]Trajectory, error) {
 	if len(how.Plan.Noisy) != how.Schedule.Steps() {
 		panic(fmt.Sprintf("rollout: plan of %d steps for a schedule of %d", len(how.Plan.Noisy), how.Schedule.Steps()))
 	}
@@ -96,7 +104,11 @@ func (p *Pool) Sample(ctx context.Context, how Process, noise Noise, requests []
 	}
 	out := make([]Trajectory, len(requests))
 	err := p.Each(ctx, len(requests), func(ctx context.Context, d Device, lo, hi int) error {
-		return p.sampleChunk(ctx, d, how, noise, requests[lo:hi], out[lo:hi])
+		if err := p.sampleChunk(ctx, d, how, noise, requests[lo:hi], out[lo:hi]); err != nil {
+			return err
+		}
+		drawn(lo, out[lo:hi]) // the chunk is done: it is not dealt again
+		return nil
 	})
 	return out, err
 }
