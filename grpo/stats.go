@@ -1,6 +1,7 @@
 package grpo
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -14,6 +15,8 @@ type Stats struct {
 	Reward     Moments            // of the samples that were scored
 	Parts      map[string]Moments // of every named part of the reward
 	Failed     int                // samples that could not be scored
+	Dropped    int                // of these, those that could, but not all of their group
+	Failures   map[Cause]int      // why the others could not
 	Failure    error              // the first reason
 	Groups     int
 	ZeroSignal int     // groups without a signal
@@ -23,6 +26,12 @@ type Stats struct {
 	Updates    []Pass
 	Seconds    Timing
 	Samples    int
+}
+
+// A Cause is why samples could not be scored.
+type Cause struct {
+	Reward string // that failed
+	Reason reward.Reason
 }
 
 // A Pass describes one optimizer update.
@@ -64,10 +73,7 @@ func (s *Stats) record(results []reward.Result, groups []Group) {
 	parts := map[string][]float64{}
 	for _, r := range results {
 		if r.Err != nil {
-			s.Failed++
-			if s.Failure == nil {
-				s.Failure = r.Err
-			}
+			s.fail(r.Err)
 			continue
 		}
 		scores = append(scores, r.Score)
@@ -83,6 +89,26 @@ func (s *Stats) record(results []reward.Result, groups []Group) {
 	for i := range groups {
 		_, std, _ := moments(groups[i : i+1])
 		s.GroupStd += std / float64(len(groups))
+	}
+}
+
+// fail adds a sample that could not be scored because of err.
+func (s *Stats) fail(err error) {
+	s.Failed++
+	s.Failure = cmp.Or(s.Failure, err)
+	if s.Failures == nil {
+		s.Failures = map[Cause]int{}
+	}
+	causes := reward.Causes(err)
+	dropped := len(causes) > 0
+	for _, f := range causes {
+		if f.Reason != reward.Dropped {
+			s.Failures[Cause{f.Reward, f.Reason}]++
+			dropped = false
+		}
+	}
+	if dropped {
+		s.Dropped++
 	}
 }
 
