@@ -109,13 +109,13 @@ func (p *Protocol) Run(ctx context.Context, s Sampler, mode Mode) (ModeScore, []
 	return m, images, nil
 }
 
-// rows scores every picture.
+// rows scores every picture. The samples of a prompt are a group.
 func (p *Protocol) rows(ctx context.Context, images []task.Image) ([]Row, error) {
 	batch := make([]reward.Sample, len(images))
 	rows := make([]Row, len(images))
 	for i, img := range images {
 		prompt := p.Prompts[i/p.PerPrompt]
-		batch[i] = reward.Sample{Prompt: prompt, Image: img}
+		batch[i] = reward.Sample{Prompt: prompt, Image: img, Group: i / p.PerPrompt}
 		rows[i] = Row{Prompt: prompt.ID, Text: prompt.Text, Category: prompt.Category,
 			Sample: i % p.PerPrompt, Reward: NaN(), Judge: NaN(), Rewards: map[string]Number{}}
 	}

@@ -81,6 +81,46 @@ func TestProtocolRun(t *testing.T) {
 	}
 }
 
+// A best is a groupwise reward: 1 for the best sample of a prompt, else 0.
+type best struct{ brightness }
+
+func (best) Info() reward.Info { return reward.Info{Groupwise: true} }
+
+func (b best) Score(ctx context.Context, batch []reward.Sample) ([]reward.Result, error) {
+	results, err := b.brightness.Score(ctx, batch)
+	at := 0
+	for _, group := range reward.Groups(batch) {
+		of := results[at : at+len(group)]
+		top := 0.0
+		for _, r := range of {
+			top = max(top, r.Score)
+		}
+		for i := range of {
+			of[i].Score = max(0, 1+of[i].Score-top)
+		}
+		at += len(group)
+	}
+	return results, err
+}
+
+// The samples of a prompt are a group for every scorer, and come together.
+func TestProtocolGroups(t *testing.T) {
+	t.Parallel()
+	p := protocol()
+	scorer := best{brightness{name: "best", fails: -1}}
+	p.Reward, p.Extra, p.Judge = scorer, []reward.Reward{scorer}, scorer
+	m, _, err := p.Run(t.Context(), ramp{}, ODE40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range m.Rows { // pictures of 0, 0.1 │ 0.2, 0.3
+		want := Number(1 + float64(float32(i)/10) - float64(float32(i|1)/10))
+		if r.Reward != want || r.Judge != want || r.Rewards["best"] != want {
+			t.Errorf("row %d: reward %v, judge %v, %v; want %v", i, r.Reward, r.Judge, r.Rewards, want)
+		}
+	}
+}
+
 func TestProtocolErrors(t *testing.T) {
 	dead := errors.New("service is down")
 	for name, change := range map[string]func(*Protocol){
