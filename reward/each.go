@@ -30,6 +30,14 @@ func (l label) Name() string { return l.name }
 // Info implements [Described].
 func (l label) Info() Info { return l.info }
 
+// Each is what rewards of single samples are made of: it scores every sample of batch on
+// its own, on all CPUs, and returns the results in order. A picture that is not all finite
+// numbers fails before score sees it, and a panic in score, or an error, fails its own
+// sample only. A cancelled context is an error. name is the reward's.
+func Each(ctx context.Context, name string, batch []Sample, score func(Sample) (float64, map[string]float64, error)) ([]Result, error) {
+	return each(ctx, name, batch, score)
+}
+
 // each scores every sample of batch on its own, on all CPUs, and returns the
 // results in order. What one sample gets never depends on the others. A picture
 // that is not all finite numbers fails before score sees it, and a panic in

@@ -15,7 +15,7 @@ func newReward([]string) *cobra.Command {
 		Args:  cobra.ArbitraryArgs,
 		RunE:  helpOnly,
 	}
-	c.AddCommand(newRewardCheck(nil), newRewardTry(nil), newRewardBench(nil), newRewardList())
+	c.AddCommand(newRewardNew(nil), newRewardCheck(nil), newRewardTry(nil), newRewardBench(nil), newRewardList())
 	return c
 }
 

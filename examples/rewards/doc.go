@@ -1,0 +1,2 @@
+// Package rewards has no code: it tests the examples of its folder.
+package rewards

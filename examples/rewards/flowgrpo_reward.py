@@ -1,0 +1,1 @@
+../../reward/plugin/python/flowgrpo_reward.py
