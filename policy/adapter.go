@@ -136,7 +136,7 @@ func LoadAdapter(fsys fs.FS, m *Model) error {
 	if err != nil {
 		return err
 	}
-	weights, err := weightsOf(f, params, func(name string) string { return peftPrefix + name })
+	weights, err := weightsOf(f, "adapter", params, func(name string) string { return peftPrefix + name })
 	if err != nil {
 		return err
 	}

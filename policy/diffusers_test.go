@@ -61,7 +61,11 @@ func storedIn(t *testing.T, dir string) map[string]stored {
 		t.Fatal(err)
 	}
 	all := map[string]stored{}
-	for _, tensor := range f.Tensors {
+	for _, e := range f.Entries() {
+		tensor, err := f.Tensor(e.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
 		digest := sha256.New()
 		if err := binary.Write(digest, binary.LittleEndian, tensor.Data); err != nil {
 			t.Fatal(err)

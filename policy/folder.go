@@ -149,28 +149,26 @@ func loadWeights(fsys fs.FS, path, strip string, params []Parameter) (*Weights, 
 	if err != nil {
 		return nil, err
 	}
-	return weightsOf(f, params, func(name string) string { return name[len(strip):] })
+	return weightsOf(f, path, params, func(name string) string { return name[len(strip):] })
 }
 
-// weightsOf copies the tensors of f, named by stored, to new weights. All shapes
-// are checked before memory is taken: a configuration cannot ask for more than
-// its file has.
-func weightsOf(f *safetensors.File, params []Parameter, stored func(name string) string) (*Weights, error) {
-	known := make(map[string]bool, len(params))
-	for _, p := range params {
-		if _, err := f.Get(stored(p.Name), p.Shape...); err != nil {
-			return nil, err
-		}
-		known[stored(p.Name)] = true
+// weightsOf copies the tensors of f, named by stored, to new weights; model is how
+// errors call what params describe. All shapes are checked before memory is taken: a
+// configuration cannot ask for more than its file has.
+func weightsOf(f *safetensors.File, model string, params []Parameter, stored func(name string) string) (*Weights, error) {
+	want := make([]safetensors.Entry, len(params))
+	for i, p := range params {
+		want[i] = safetensors.Entry{Name: stored(p.Name), Shape: p.Shape}
 	}
-	for _, t := range f.Tensors {
-		if !known[t.Name] {
-			return nil, fmt.Errorf("%s: tensor %q %v is unexpected; the configuration describes %d other tensors", f.Path, t.Name, t.Shape, len(params))
-		}
+	if err := f.Fits(model, want); err != nil {
+		return nil, err
 	}
 	w := NewWeights(params)
-	for _, p := range params {
-		t, _ := f.Tensor(stored(p.Name))
+	for i, p := range params {
+		t, err := f.Get(want[i].Name, p.Shape...)
+		if err != nil {
+			return nil, err
+		}
 		copy(w.Tensor(p.Name), t.Data)
 	}
 	return w, nil

@@ -120,9 +120,9 @@ func openGolden(t *testing.T, name string) *golden {
 
 func (g *golden) tensor(name string) safetensors.Tensor {
 	g.t.Helper()
-	t, ok := g.file.Tensor(name)
-	if !ok {
-		g.t.Fatalf("no tensor %s", name)
+	t, err := g.file.Tensor(name)
+	if err != nil {
+		g.t.Fatal(err)
 	}
 	return t
 }

@@ -272,10 +272,14 @@ func TestEMA(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start, _ := f.Tensor("parameters")
-	grads, _ := f.Tensor("grads")
-	want, _ := f.Tensor("ema")
-	decays, _ := f.Tensor("ema.decays")
+	get := func(name string) safetensors.Tensor {
+		x, err := f.Tensor(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	start, grads, want, decays := get("parameters"), get("grads"), get("ema"), get("ema.decays")
 	n := len(start.Data)
 	theta := Theta{Base: NewWeights([]Parameter{{Name: "w", Shape: []int{n}}})}
 	copy(theta.Base.Data(), start.Data)

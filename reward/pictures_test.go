@@ -27,9 +27,9 @@ func TestPicturesMatchScikitImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	picture := func(name string) task.Image {
-		p, ok := f.Tensor(name)
-		if !ok {
-			t.Fatalf("no picture %q", name)
+		p, err := f.Tensor(name)
+		if err != nil {
+			t.Fatal(err)
 		}
 		return task.Image{C: p.Shape[0], H: p.Shape[1], W: p.Shape[2], Pix: p.Data}
 	}

@@ -27,9 +27,9 @@ func golden(t *testing.T, name string) func(key string) []float32 {
 	}
 	return func(key string) []float32 {
 		t.Helper()
-		tensor, ok := f.Tensor(key)
-		if !ok {
-			t.Fatalf("golden %s has no tensor %q", name, key)
+		tensor, err := f.Tensor(key)
+		if err != nil {
+			t.Fatal(err)
 		}
 		return tensor.Data
 	}

@@ -9,11 +9,14 @@ import (
 
 var long = flag.Bool("long", false, "also run the long tests")
 
-// Only skips the test or benchmark t unless the test binary was given the flag
-// -long or the environment has FLOWGRPO_LONG=1.
+// Asked reports whether long tests shall run: the test binary was given the flag
+// -long, or the environment has FLOWGRPO_LONG=1.
+func Asked() bool { return *long || os.Getenv("FLOWGRPO_LONG") == "1" }
+
+// Only skips the test or benchmark t unless long tests shall run.
 func Only(t testing.TB) {
 	t.Helper()
-	if !*long && os.Getenv("FLOWGRPO_LONG") != "1" {
+	if !Asked() {
 		t.Skip("long: run with -long or FLOWGRPO_LONG=1")
 	}
 }

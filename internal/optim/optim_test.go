@@ -16,9 +16,9 @@ func open(t *testing.T) func(name string) safetensors.Tensor {
 		t.Fatal(err)
 	}
 	return func(name string) safetensors.Tensor {
-		x, ok := f.Tensor(name)
-		if !ok {
-			t.Fatalf("no tensor %s", name)
+		x, err := f.Tensor(name)
+		if err != nil {
+			t.Fatal(err)
 		}
 		return x
 	}

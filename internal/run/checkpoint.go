@@ -174,8 +174,8 @@ func loadTensors(path string, params []policy.Parameter, prefixed map[string][]f
 			n++
 		}
 	}
-	if n != len(f.Tensors) {
-		return fmt.Errorf("%s: %d tensors, expected %d", path, len(f.Tensors), n)
+	if have := len(f.Entries()); n != have {
+		return fmt.Errorf("%s: %d tensors, expected %d", path, have, n)
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func TestHalfFile(t *testing.T) {
 	if err := Encode(&b, in, nil); err != nil {
 		t.Fatal(err)
 	}
-	f, err := ReadBytes(b.Bytes())
+	f, err := readBytes(b.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}

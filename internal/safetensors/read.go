@@ -1,7 +1,6 @@
 package safetensors
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,12 +9,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
-// Read reads a file, a sharded file by its .index.json, or the only one of the two
-// in a folder. It names path in every error.
+// Read reads the header of a file, the headers of a sharded file by its .index.json,
+// or those of the only one of the two in a folder. It names path in every error.
 func Read(path string) (*File, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return read(os.DirFS(path), ".", path)
@@ -25,16 +23,6 @@ func Read(path string) (*File, error) {
 
 // ReadFS is Read within fsys.
 func ReadFS(fsys fs.FS, name string) (*File, error) { return read(fsys, name, "") }
-
-// ReadBytes reads a file that is in memory. Data does not alias b.
-func ReadBytes(b []byte) (*File, error) {
-	f, err := decode(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		return nil, fmt.Errorf("safetensors: %w", err)
-	}
-	f.Path = "safetensors"
-	return f, nil
-}
 
 // read reads name, which may be a folder, in fsys; dir is fsys's place in messages.
 func read(fsys fs.FS, name, dir string) (*File, error) {
@@ -55,146 +43,126 @@ func read(fsys fs.FS, name, dir string) (*File, error) {
 	return readOne(fsys, name, dir)
 }
 
-// only returns the index in a folder or, without one, its only .safetensors file.
-func only(fsys fs.FS, folder, dir string) (string, error) {
-	for _, suffix := range []string{".safetensors" + indexSuffix, ".safetensors"} {
-		sub, err := fs.Sub(fsys, folder)
-		if err != nil {
-			return "", err
-		}
-		found, err := fs.Glob(sub, "*"+suffix)
-		if err != nil {
-			return "", err
-		}
-		switch len(found) {
-		case 0:
-			continue
-		case 1:
-			if folder == "." {
-				return found[0], nil
-			}
-			return folder + "/" + found[0], nil
-		}
-		return "", fmt.Errorf("%s: found %d files that end in %s (%s); name one", filepath.Join(dir, folder), len(found), suffix, clip(strings.Join(found, ", ")))
-	}
-	return "", fmt.Errorf("%s: no .safetensors file in this folder", filepath.Join(dir, folder))
+// source is one file: size bytes, of which the first begin are before the data.
+type source struct {
+	fsys        fs.FS
+	name, path  string // in fsys, and for messages
+	size, begin int64
 }
 
+// readOne reads the header of one file.
 func readOne(fsys fs.FS, name, dir string) (*File, error) {
-	path := filepath.Join(dir, filepath.FromSlash(name))
-	r, err := fsys.Open(name)
+	s := &source{fsys: fsys, name: name, path: filepath.Join(dir, filepath.FromSlash(name))}
+	r, size, err := s.open()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.path, err)
+	}
+	defer r.Close() // read only
+	s.size = size
+	places, meta, err := s.readHeader(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.path, err)
+	}
+	for i := range places {
+		places[i].source = s
+	}
+	return &File{Path: s.path, Metadata: meta, tensors: places}, nil
+}
+
+// open opens the file and returns its size.
+func (s *source) open() (fs.File, int64, error) {
+	r, err := s.fsys.Open(s.name)
 	if err != nil {
 		var p *fs.PathError
 		if errors.As(err, &p) {
 			err = p.Err
 		}
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, 0, err
 	}
-	defer r.Close()
 	info, err := r.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, 0, errors.Join(err, r.Close())
 	}
-	f, err := decode(r, info.Size())
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	f.Path = path
-	return f, nil
+	return r, info.Size(), nil
 }
 
-// decode reads a file of size bytes.
-func decode(r io.Reader, size int64) (*File, error) {
-	if size < 8 {
-		return nil, fmt.Errorf("file has %d bytes; a safetensors file needs at least 8", max(size, 0))
+// readHeader parses the beginning of the file and notes where the data begin.
+func (s *source) readHeader(r io.Reader) ([]place, map[string]string, error) {
+	if s.size < 8 {
+		return nil, nil, fmt.Errorf("file has %d bytes; a safetensors file needs at least 8", max(s.size, 0))
 	}
-	if size > math.MaxInt {
-		return nil, fmt.Errorf("file has %d bytes, too many for this machine's address space", size)
+	if s.size > math.MaxInt {
+		return nil, nil, fmt.Errorf("file has %d bytes, too many for this machine's address space", s.size)
 	}
-	begin := make([]byte, min(size, 16))
-	if _, err := io.ReadFull(r, begin); err != nil {
-		return nil, err
+	start := make([]byte, min(s.size, magicSize))
+	if _, err := io.ReadFull(r, start); err != nil {
+		return nil, nil, err
 	}
-	n := binary.LittleEndian.Uint64(begin)
-	if n > maxHeader || n > uint64(size-8) || begin[min(8, len(begin)-1)] != '{' {
-		if err := foreign(begin); err != nil {
-			return nil, err
+	n := binary.LittleEndian.Uint64(start)
+	if n > maxHeader || n > uint64(s.size-8) || start[min(8, len(start)-1)] != '{' {
+		if err := foreign(start); err != nil {
+			return nil, nil, err
 		}
 	}
 	if n > maxHeader {
-		return nil, fmt.Errorf("header length %d exceeds the limit %d", n, maxHeader)
+		return nil, nil, fmt.Errorf("header length %d exceeds the limit %d", n, maxHeader)
 	}
-	if n > uint64(size-8) {
-		return nil, fmt.Errorf("header length %d exceeds the file size %d (truncated download?)", n, size)
+	if n > uint64(s.size-8) {
+		return nil, nil, fmt.Errorf("header length %d exceeds the file size %d (truncated download?)", n, s.size)
 	}
 	header := make([]byte, n)
-	rest := io.MultiReader(bytes.NewReader(begin[8:]), r)
-	if _, err := io.ReadFull(rest, header); err != nil {
-		return nil, err
+	if have := copy(header, start[8:]); have < len(header) {
+		if _, err := io.ReadFull(r, header[have:]); err != nil {
+			return nil, nil, err
+		}
 	}
-	entries, meta, err := parseHeader(header, int(size-8)-int(n))
+	s.begin = 8 + int64(n)
+	return parseHeader(header, int(s.size-s.begin))
+}
+
+// read reads the values of a tensor.
+func (p *place) read() (t Tensor, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%s: tensor %q: %w", p.source.path, clip(p.Name), err)
+		}
+	}()
+	r, size, err := p.source.open()
 	if err != nil {
-		return nil, err
+		return t, err
 	}
-	return readData(rest, entries, meta)
+	defer r.Close() // read only
+	if size != p.source.size {
+		return t, fmt.Errorf("the file had %d bytes when it was opened and has %d now", p.source.size, size)
+	}
+	if err := skip(r, p.source.begin+int64(p.begin)); err != nil {
+		return t, err
+	}
+	t = Tensor{Name: p.Name, DType: p.DType, Shape: p.Shape, Data: make([]float32, p.count)}
+	if t.DType.wide() {
+		t.Data64 = make([]float64, p.count)
+	}
+	width := t.DType.Size()
+	chunk := make([]byte, min(1<<16, p.end-p.begin))
+	for at := 0; at < p.count; {
+		b := chunk[:min(len(chunk), (p.count-at)*width)]
+		if _, err := io.ReadFull(r, b); err != nil {
+			return t, err
+		}
+		if err := decode(&t, at, b); err != nil {
+			return t, err
+		}
+		at += len(b) / width
+	}
+	return t, nil
 }
 
-// readData reads the values of entries, which are in the order of their data.
-func readData(r io.Reader, entries []entry, meta map[string]string) (*File, error) {
-	f := &File{Metadata: meta, Tensors: make([]Tensor, len(entries))}
-	chunk := make([]byte, 1<<16)
-	for i, e := range entries {
-		t := e.Tensor
-		t.Data = make([]float32, e.count)
-		if t.DType == F64 || t.DType == I64 || t.DType == I32 {
-			t.Data64 = make([]float64, e.count)
-		}
-		w := t.DType.Size()
-		for at := 0; at < e.count; {
-			b := chunk[:min(len(chunk), (e.count-at)*w)]
-			if _, err := io.ReadFull(r, b); err != nil {
-				return nil, fmt.Errorf("tensor %q: %w", clip(t.Name), err)
-			}
-			if err := convert(&t, at, b); err != nil {
-				return nil, fmt.Errorf("tensor %q: %w", clip(t.Name), err)
-			}
-			at += len(b) / w
-		}
-		f.Tensors[i] = t
+// skip moves r to offset from its beginning.
+func skip(r io.Reader, offset int64) error {
+	if s, ok := r.(io.Seeker); ok {
+		_, err := s.Seek(offset, io.SeekStart)
+		return err
 	}
-	slices.SortFunc(f.Tensors, func(a, b Tensor) int { return strings.Compare(a.Name, b.Name) })
-	return f, nil
-}
-
-// convert stores the elements in b as elements at, at+1, … of t.
-func convert(t *Tensor, at int, b []byte) error {
-	le := binary.LittleEndian
-	w := t.DType.Size()
-	for i := at; len(b) > 0; i, b = i+1, b[w:] {
-		switch t.DType {
-		case F32:
-			t.Data[i] = math.Float32frombits(le.Uint32(b))
-		case F16:
-			t.Data[i] = fromHalf(le.Uint16(b))
-		case BF16:
-			t.Data[i] = math.Float32frombits(uint32(le.Uint16(b)) << 16)
-		case F64:
-			t.Data64[i] = math.Float64frombits(le.Uint64(b))
-			t.Data[i] = float32(t.Data64[i])
-		case I64:
-			t.Data64[i] = float64(int64(le.Uint64(b)))
-			t.Data[i] = float32(t.Data64[i])
-		case I32:
-			t.Data64[i] = float64(int32(le.Uint32(b)))
-			t.Data[i] = float32(t.Data64[i])
-		case U8:
-			t.Data[i] = float32(b[0])
-		case Bool:
-			if b[0] > 1 {
-				return fmt.Errorf("element %d is %d; a BOOL is 0 or 1", i, b[0])
-			}
-			t.Data[i] = float32(b[0])
-		}
-	}
-	return nil
+	_, err := io.CopyN(io.Discard, r, offset)
+	return err
 }

@@ -4,49 +4,78 @@
 // every tensor's dtype, shape and byte range, and the data. There is nothing to
 // execute in it. The reader holds to the written specification where libraries
 // are lenient: no duplicate names, no holes or overlaps, no bytes at the end, sizes
-// that fit the shapes, a header of at most 100 MB. Whatever the input, it allocates
-// no more than a small multiple of the input's size and does not panic.
+// that fit the shapes, a header that begins with '{' and is padded with spaces. It
+// allows headers of 25 MB and 200,000 tensors, where the specification allows 100 MB.
+//
+// Only headers are read at first, and values when they are asked for, tensor by
+// tensor. Whatever the input, no more is allocated than a small multiple of what the
+// file is proven to hold, and nothing panics.
 //
 // Values are delivered as float32, the storage type of the engine.
 package safetensors
 
 import (
-	"fmt"
 	"math"
-	"slices"
-	"sort"
 )
+
+// Limits of what is read and written. Those on names and ranks are ours alone; the
+// specification sets none.
+const (
+	maxHeader  = 25_000_000 // bytes
+	maxTensors = 200_000
+	maxRank    = 16
+	maxName    = 1024 // bytes
+)
+
+// metadataKey is the one name in a header that is not a tensor's.
+const metadataKey = "__metadata__"
 
 // A DType names how a tensor is stored in a file.
 type DType string
 
 // The types that can be read. F64, F32 and F16 can be written.
 const (
-	F64  DType = "F64"
-	F32  DType = "F32"
-	F16  DType = "F16"
-	BF16 DType = "BF16"
-	I64  DType = "I64"
-	I32  DType = "I32"
-	U8   DType = "U8"
-	Bool DType = "BOOL"
+	F64    DType = "F64"
+	F32    DType = "F32"
+	F16    DType = "F16"
+	BF16   DType = "BF16"
+	F8E4M3 DType = "F8_E4M3" // finite: no infinities
+	F8E5M2 DType = "F8_E5M2"
+	I64    DType = "I64"
+	I32    DType = "I32"
+	I16    DType = "I16"
+	I8     DType = "I8"
+	U64    DType = "U64"
+	U32    DType = "U32"
+	U16    DType = "U16"
+	U8     DType = "U8"
+	Bool   DType = "BOOL"
 )
 
-var dtypes = []DType{F64, F32, F16, BF16, I64, I32, U8, Bool}
+var dtypes = []DType{F64, F32, F16, BF16, F8E4M3, F8E5M2, I64, I32, I16, I8, U64, U32, U16, U8, Bool}
 
 // Size returns the bytes of one element, 0 for a type that is not known here.
 func (d DType) Size() int {
 	switch d {
-	case F64, I64:
+	case F64, I64, U64:
 		return 8
-	case F32, I32:
+	case F32, I32, U32:
 		return 4
-	case F16, BF16:
+	case F16, BF16, I16, U16:
 		return 2
-	case U8, Bool:
+	case F8E4M3, F8E5M2, I8, U8, Bool:
 		return 1
 	}
 	return 0
+}
+
+// wide reports whether values of type d need not be float32 numbers.
+func (d DType) wide() bool {
+	switch d {
+	case F64, I64, U64, I32, U32:
+		return true
+	}
+	return false
 }
 
 // A Tensor is a named row-major array.
@@ -56,90 +85,40 @@ type Tensor struct {
 	Shape []int // empty for a scalar; a dimension may be 0
 	// Data holds the values, rounded to float32 where the stored type is finer.
 	Data []float32
-	// Data64 holds the unrounded values of F64, I64 and I32 (exact up to 2⁵³),
-	// and is nil for the other types.
+	// Data64 holds the unrounded values of F64 and of integers of 32 and 64 bits
+	// (exact up to 2⁵³), and is nil for the other types.
 	Data64 []float64
 }
 
-// A File is the content of a safetensors file, or of all files of a sharded one.
-type File struct {
-	Path     string            // where it was read, for messages
-	Tensors  []Tensor          // sorted by name
-	Metadata map[string]string // nil if there is none; of a sharded file, nil
+// An Entry is what a header says of a tensor.
+type Entry struct {
+	Name  string
+	DType DType
+	Shape []int
 }
 
-// Tensor returns the tensor of that name.
-func (f *File) Tensor(name string) (Tensor, bool) {
-	i, ok := sort.Find(len(f.Tensors), func(i int) int {
-		switch {
-		case name < f.Tensors[i].Name:
-			return -1
-		case name > f.Tensors[i].Name:
-			return 1
-		}
-		return 0
-	})
-	if !ok {
-		return Tensor{}, false
+// mul returns a·b for a, b ≥ 0, and whether it fits an int.
+func mul(a, b int) (int, bool) {
+	if b > 0 && a > math.MaxInt/b {
+		return 0, false
 	}
-	return f.Tensors[i], true
+	return a * b, true
 }
 
-// Get returns the tensor of that name, or an error that names the file, the tensor
-// and what is wrong if it is missing, has another shape or holds a NaN or Inf.
-func (f *File) Get(name string, shape ...int) (Tensor, error) {
-	t, ok := f.Tensor(name)
-	if !ok {
-		return Tensor{}, fmt.Errorf("%s: tensor %q is missing; expected shape %v", f.Path, clip(name), shape)
-	}
-	if !slices.Equal(t.Shape, shape) {
-		return Tensor{}, fmt.Errorf("%s: tensor %q has shape %v, expected %v", f.Path, clip(name), t.Shape, shape)
-	}
-	return t, f.checkFinite(t)
-}
-
-// CheckFinite returns an error that names the first tensor with a NaN or Inf, or
-// with a value too large for float32. The format itself allows them.
-func (f *File) CheckFinite() error {
-	for _, t := range f.Tensors {
-		if err := f.checkFinite(t); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (f *File) checkFinite(t Tensor) error {
-	first, count := -1, 0
-	for i, v := range t.Data {
-		if v-v != 0 { // NaN for NaN and ±Inf
-			if count == 0 {
-				first = i
-			}
-			count++
-		}
-	}
-	if count == 0 {
-		return nil
-	}
-	at := make([]int, len(t.Shape))
-	for d := len(at) - 1; d >= 0; d-- {
-		at[d] = first % t.Shape[d]
-		first /= t.Shape[d]
-	}
-	return fmt.Errorf("%s: tensor %q has %d non-finite values (first at %v)", f.Path, clip(t.Name), count, at)
-}
-
-// elements returns the product of shape, and whether it and the byte size fit an int.
-func elements(shape []int, d DType) (n int, ok bool) {
-	n = 1
+// sizeOf returns the number of elements and of bytes of a tensor, and whether both
+// fit an int.
+func sizeOf(shape []int, d DType) (count, bytes int, ok bool) {
+	count, ok = 1, true
 	for _, s := range shape {
-		if s < 0 || s > 0 && n > math.MaxInt/s {
-			return 0, false
+		if s < 0 {
+			return 0, 0, false
 		}
-		n *= s
+		if count, ok = mul(count, s); !ok {
+			return 0, 0, false
+		}
 	}
-	return n, n <= math.MaxInt/max(d.Size(), 1)
+	bytes, ok = mul(count, d.Size())
+	return count, bytes, ok
 }
 
 // clip shortens what a hostile file could make long.

@@ -37,37 +37,45 @@ func Encode(w io.Writer, tensors []Tensor, meta map[string]string) error {
 	if _, err := w.Write(header); err != nil {
 		return err
 	}
-	chunk := make([]byte, 0, 1<<16)
+	chunk := make([]byte, 1<<16)
 	for _, t := range sorted {
-		for i := range count(t) {
-			if chunk, err = appendValue(chunk, t, i); err != nil {
+		step := len(chunk) / t.DType.Size()
+		for at := 0; at < count(t); at += step {
+			n := min(step, count(t)-at)
+			b := chunk[:n*t.DType.Size()]
+			if err := encode(b, t, at, n); err != nil {
 				return err
 			}
-			if len(chunk)+8 > cap(chunk) {
-				if _, err := w.Write(chunk); err != nil {
-					return err
-				}
-				chunk = chunk[:0]
+			if _, err := w.Write(b); err != nil {
+				return err
 			}
 		}
 	}
-	_, err = w.Write(chunk)
-	return err
+	return nil
 }
 
-// appendValue appends the bytes of element i of t to b.
-func appendValue(b []byte, t Tensor, i int) ([]byte, error) {
+// encode stores elements at..at+n of t in b.
+func encode(b []byte, t Tensor, at, n int) error {
+	le := binary.LittleEndian
 	switch t.DType {
 	case F64:
-		return binary.LittleEndian.AppendUint64(b, math.Float64bits(t.Data64[i])), nil
-	case F16:
-		h, ok := toHalf(t.Data[i])
-		if !ok {
-			return nil, fmt.Errorf("safetensors: tensor %q: element %d is %g, beyond the range ±65504 of F16", clip(t.Name), i, t.Data[i])
+		for i, v := range t.Data64[at : at+n] {
+			le.PutUint64(b[8*i:], math.Float64bits(v))
 		}
-		return binary.LittleEndian.AppendUint16(b, h), nil
+	case F16:
+		for i, v := range t.Data[at : at+n] {
+			h, ok := toHalf(v)
+			if !ok {
+				return fmt.Errorf("safetensors: tensor %q: element %d is %g, beyond the range ±65504 of F16", clip(t.Name), at+i, v)
+			}
+			le.PutUint16(b[2*i:], h)
+		}
+	default:
+		for i, v := range t.Data[at : at+n] {
+			le.PutUint32(b[4*i:], math.Float32bits(v))
+		}
 	}
-	return binary.LittleEndian.AppendUint32(b, math.Float32bits(t.Data[i])), nil
+	return nil
 }
 
 // count returns how many values of t are written.
@@ -80,6 +88,9 @@ func count(t Tensor) int {
 
 // prepare checks the tensors and returns them in the order of the file.
 func prepare(tensors []Tensor) ([]Tensor, error) {
+	if len(tensors) > maxTensors {
+		return nil, fmt.Errorf("safetensors: %d tensors; the limit is %d", len(tensors), maxTensors)
+	}
 	sorted := slices.Clone(tensors)
 	for i := range sorted {
 		t := &sorted[i]
@@ -89,10 +100,13 @@ func prepare(tensors []Tensor) ([]Tensor, error) {
 		if t.Name == "" || t.Name == metadataKey || !utf8.ValidString(t.Name) {
 			return nil, fmt.Errorf("safetensors: %q is not a name for a tensor", clip(t.Name))
 		}
+		if len(t.Name) > maxName {
+			return nil, fmt.Errorf("safetensors: the name %q has %d bytes; the limit is %d", clip(t.Name), len(t.Name), maxName)
+		}
 		if len(t.Shape) > maxRank {
 			return nil, fmt.Errorf("safetensors: tensor %q has rank %d; the limit is %d", clip(t.Name), len(t.Shape), maxRank)
 		}
-		if n, ok := elements(t.Shape, t.DType); !ok || n != count(*t) {
+		if n, _, ok := sizeOf(t.Shape, t.DType); !ok || n != count(*t) {
 			return nil, fmt.Errorf("safetensors: tensor %q has %d values, shape %v needs %d", clip(t.Name), count(*t), t.Shape, n)
 		}
 	}
