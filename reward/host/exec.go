@@ -67,7 +67,7 @@ func readExec(p *reward.Params) (*execSettings, error) {
 		return nil, err
 	}
 	if len(e.command) == 0 || e.command[0] == "" {
-		return nil, errNoCommand
+		return nil, errors.New(`command is missing; it is a list such as ["python3", "reward.py"]`)
 	}
 	for _, v := range e.env {
 		if v == "" || strings.ContainsAny(v, "=\x00") || strings.HasPrefix(v, "FLOWGRPO_REWARD_") {

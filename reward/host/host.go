@@ -25,6 +25,19 @@ func init() {
 	reward.Register(httpDoc, newHTTP)
 }
 
+// A StartError is why a reward could not be started when it was made: its program or
+// service is not there, breaks the protocol, or wants what the task does not have.
+type StartError struct {
+	Reward string
+	Err    error
+}
+
+// Error implements error; it leaves the name out, which [reward.New] says.
+func (e *StartError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the details.
+func (e *StartError) Unwrap() error { return e.Err }
+
 // remote is a reward at the other end of a connection.
 type remote struct {
 	settings
@@ -52,13 +65,13 @@ func open(s settings, deps reward.Deps, p policy, start func(context.Context) (*
 		return c, err
 	})
 	if err != nil {
-		return nil, err
+		return nil, &StartError{s.name, err}
 	}
 	r.info = r.super.conn.info
 	r.encoder = wire.Encoder{Info: r.info, Deps: deps}
 	if err := r.encoder.Check(); err != nil {
 		r.super.close()
-		return nil, err
+		return nil, &StartError{s.name, err}
 	}
 	r.batch = bounded(r.batch, r.info.MaxBatch)
 	if r.concurrency == 0 {

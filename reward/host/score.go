@@ -138,6 +138,9 @@ func (r *remote) ask(ctx context.Context, request *rewardpb.ScoreRequest) ([]rew
 		if failed == nil || !failed.retry || attempt >= r.retries {
 			return results, failed
 		}
+		if failed.broken {
+			continue // the supervisor knows when it is time
+		}
 		select {
 		case <-time.After(retryPause << attempt):
 		case <-ctx.Done():

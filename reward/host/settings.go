@@ -2,7 +2,6 @@ package host
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -79,5 +78,3 @@ func structOf(table map[string]any) (*structpb.Struct, error) {
 	}
 	return out, nil
 }
-
-var errNoCommand = errors.New(`command is missing; it is a list such as ["python3", "reward.py"]`)

@@ -28,6 +28,7 @@ func (c *conn) gone() <-chan struct{} {
 	return c.proc.exited
 }
 
+// close stops a program and waits for its end.
 func (c *conn) close() {
 	c.client.close()
 	if c.proc != nil {
@@ -68,6 +69,7 @@ type supervisor struct {
 
 	mu       sync.Mutex
 	conn     *conn         // nil if there is none
+	old      *conn         // the one before, which may still have to end
 	starting chan struct{} // closed when the start under way is over; nil if none is
 	failures int
 	last     error // the latest failure
@@ -142,6 +144,7 @@ func (s *supervisor) restart(wait time.Duration, done chan struct{}) {
 	err := error(errClosed)
 	select {
 	case <-time.After(wait):
+		s.old.close() // two at a time may not fit into a GPU's memory
 		c, err = s.start(s.ctx)
 	case <-s.ctx.Done():
 	}
@@ -158,7 +161,7 @@ func (s *supervisor) restart(wait time.Duration, done chan struct{}) {
 // giveUp forgets c, which failed; s.mu is held. The first to find out counts.
 func (s *supervisor) giveUp(c *conn, err error) {
 	if s.conn == c {
-		s.conn = nil
+		s.conn, s.old = nil, c
 		s.fail(err)
 	}
 }
