@@ -36,10 +36,13 @@ func behave(behaviour string, args []string) {
 		plugin.Main(luma{plugin.PNG})
 	case "luma32":
 		plugin.Main(luma{plugin.Float32})
-	default:
+	}
+	act, ok := hostile[behaviour]
+	if !ok {
 		fmt.Fprintln(os.Stderr, "no behaviour", behaviour)
 		os.Exit(2)
 	}
+	act(args)
 }
 
 // luma scores the mean of the first channel.
