@@ -9,7 +9,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	for _, behaviour := range []string{"luma", "luma32"} {
+	for _, behaviour := range []string{"luma", "luma32", "noisy"} {
 		t.Run(behaviour, func(t *testing.T) {
 			t.Parallel()
 			r := made(t, "exec", map[string]any{"command": program(behaviour)}, reward.Deps{})

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -133,10 +134,19 @@ var hostile = map[string]func(args []string){
 		})
 	},
 	"one call only": func([]string) { // dies in the second
-		calls := 0
+		var calls atomic.Int64
 		serve(func(w http.ResponseWriter, r request) {
-			if calls++; calls > 1 {
+			if calls.Add(1) > 1 {
 				kill("KILL")
+			}
+			r.answer(w, r.fine()...)
+		})
+	},
+	"sleepy": func([]string) { // hangs in the first call only
+		var calls atomic.Int64
+		serve(func(w http.ResponseWriter, r request) {
+			if calls.Add(1) == 1 {
+				sleep()
 			}
 			r.answer(w, r.fine()...)
 		})

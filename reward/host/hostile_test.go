@@ -147,8 +147,8 @@ func (c hostileCase) run(t *testing.T, slack time.Duration) bool {
 			bad = append(bad, err.Error())
 		}
 	}
-	if left := alive(t, tag); left > 0 {
-		bad = append(bad, fmt.Sprintf("%d processes are left", left))
+	if n := left(t, tag); n > 0 {
+		bad = append(bad, fmt.Sprintf("%d processes are left", n))
 	}
 	for _, b := range bad {
 		t.Errorf("%s: %s", c.behaviour, b)
@@ -184,28 +184,34 @@ var tags atomic.Int64
 // newTag returns a word for the command line of a program, by which it is found.
 func newTag() string { return fmt.Sprintf("tag-%d-%d.", os.Getpid(), tags.Add(1)) }
 
-// alive returns the number of processes that have tag in their command line, and are
-// no zombies, after a moment. It needs Linux.
+// left returns the number of processes that have tag in their command line, once what
+// was killed had a moment to go.
+func left(t *testing.T, tag string) (n int) {
+	t.Helper()
+	for range 50 {
+		if n = alive(t, tag); n == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return n
+}
+
+// alive returns the number of processes that have tag in their command line and are no
+// zombies. Where there is no Linux, none is found.
 func alive(t *testing.T, tag string) (n int) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		return 0
 	}
-	for range 20 { // what was killed needs a moment to go
-		n = 0
-		files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no processes in /proc: %v", err)
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no processes in /proc: %v", err)
+	}
+	for _, f := range files {
+		if line, err := os.ReadFile(f); err == nil && strings.Contains(string(line), tag) {
+			n++
 		}
-		for _, f := range files {
-			if line, err := os.ReadFile(f); err == nil && strings.Contains(string(line), tag) {
-				n++
-			}
-		}
-		if n == 0 {
-			return 0
-		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	return n
 }

@@ -70,7 +70,7 @@ func readURL(address string) (string, error) {
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return "", fmt.Errorf("url is %q, want http://HOST:PORT or https://HOST", address)
 	case u.RawQuery != "" || u.Fragment != "":
-		return "", fmt.Errorf("url is %q, want no query and no fragment", address)
+		return "", errors.New("url has a query or a fragment, which is not part of an address")
 	}
 	return strings.TrimRight(u.String(), "/"), nil
 }

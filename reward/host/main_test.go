@@ -7,18 +7,24 @@ import (
 	"os"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"flowgrpo/reward"
 	"flowgrpo/reward/plugin"
 	"flowgrpo/task"
 )
 
-// TestMain makes this binary the programs that it tests: "plugin BEHAVIOUR …".
+// TestMain makes this binary the programs that it tests, "plugin BEHAVIOUR …", and a
+// host that is killed, "host COMMAND …". In the end no goroutine may be left.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "plugin" {
 		behave(os.Args[2], os.Args[3:])
 		return
 	}
-	os.Exit(m.Run())
+	if len(os.Args) > 2 && os.Args[1] == "host" {
+		beHost(os.Args[2:])
+	}
+	goleak.VerifyTestMain(m)
 }
 
 // program returns the command of a behaviour.
@@ -36,6 +42,10 @@ func behave(behaviour string, args []string) {
 		plugin.Main(luma{plugin.PNG})
 	case "luma32":
 		plugin.Main(luma{plugin.Float32})
+	case "noisy":
+		plugin.Main(noisy{luma{plugin.PNG}})
+	case "connect":
+		serveConnect()
 	}
 	act, ok := hostile[behaviour]
 	if !ok {
@@ -50,11 +60,6 @@ type luma struct{ format string }
 
 func (l luma) Info() plugin.Info {
 	return plugin.Info{Name: "luma", Version: "1.2", Image: l.format, Deterministic: true, MaxBatch: 3, MinScore: -1, MaxScore: 300}
-}
-
-func (l luma) Load(params json.RawMessage) error {
-	fmt.Println("loading with", string(params))
-	return nil
 }
 
 func (l luma) Score(ctx context.Context, batch []plugin.Sample) ([]plugin.Result, error) {
@@ -81,6 +86,14 @@ func (l luma) Score(ctx context.Context, batch []plugin.Sample) ([]plugin.Result
 	}), nil
 }
 
+// noisy prints where it should not.
+type noisy struct{ luma }
+
+func (noisy) Load(params json.RawMessage) error {
+	fmt.Println("loading with", string(params))
+	return nil
+}
+
 // samples returns n pictures that get brighter, in groups of two.
 func samples(n int) (out []reward.Sample) {
 	for i := range n {
@@ -94,7 +107,7 @@ func samples(n int) (out []reward.Sample) {
 	return out
 }
 
-// open makes a reward and closes it when the test is over.
+// made makes a reward and closes it when the test is over.
 func made(t *testing.T, kind string, params map[string]any, deps reward.Deps) reward.Reward {
 	t.Helper()
 	r, err := reward.New(kind, "mine", params, deps)

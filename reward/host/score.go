@@ -105,9 +105,9 @@ func (r *remote) score(ctx context.Context, part []reward.Sample, out []reward.R
 // others fail.
 func (r *remote) encode(part []reward.Sample, out []reward.Result) (*rewardpb.ScoreRequest, []int) {
 	messages := make([]*rewardpb.Sample, len(part))
-	last := r.samples.Add(uint32(len(part)))
+	first := r.samples.Add(uint32(len(part))) - uint32(len(part)) + 1
 	iter.ForEachIdx(messages, func(i int, m **rewardpb.Sample) {
-		*m, out[i].Err = r.encoder.Sample(last-uint32(i), part[i])
+		*m, out[i].Err = r.encoder.Sample(first+uint32(i), part[i])
 	})
 	request := &rewardpb.ScoreRequest{}
 	var sent []int
