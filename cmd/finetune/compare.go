@@ -126,7 +126,7 @@ func readCourse(dir string) (eval.Course, error) {
 	}
 	course, err := eval.ReadCourse(os.DirFS(dir))
 	if err != nil {
-		return eval.Course{}, fmt.Errorf("%s: %w", dir, err)
+		return eval.Course{}, &run.InputError{Err: fmt.Errorf("%s: %w", dir, err)}
 	}
 	course.Run.Name, course.Run.State = dir, shown.Info.State
 	return course, nil

@@ -1,7 +1,7 @@
 // Command finetune fine-tunes flow-matching models with Flow-GRPO.
 //
-// Everything for people goes to standard error, data to standard output. Exit
-// codes: 0 success, 1 failure, 2 usage or configuration, 130 stopped by a signal.
+// Everything for people goes to standard error, data to standard output. Exit codes
+// are in root.go.
 package main
 
 import (

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +20,8 @@ import (
 	"flowgrpo/internal/config"
 	"flowgrpo/internal/gpu"
 	"flowgrpo/internal/run"
+	"flowgrpo/reward"
+	"flowgrpo/reward/host"
 )
 
 func TestMain(m *testing.M) {
@@ -84,6 +88,15 @@ func TestExitCode(t *testing.T) {
 		{"wrong arguments", usage("no"), 2},
 		{"wrong recipe", fmt.Errorf("x: %w", &config.Error{Message: "no"}), 2},
 		{"nothing that fits", &run.SetupError{Err: io.EOF}, 2},
+		{"a damaged file", &run.SetupError{Err: &run.InputError{Err: fs.ErrInvalid}}, 3},
+		{"a file that cannot be read", &run.InputError{Err: &fs.PathError{Err: io.EOF}}, 3},
+		{"a reward that does not start", &run.SetupError{Err: &host.StartError{Err: io.EOF}}, 4},
+		{"a reward that does not fit the prompts", &run.SetupError{Err: &reward.Failure{}}, 2},
+		{"a reward without a score", fmt.Errorf("x: %w", &reward.Failure{Err: io.EOF}), 4},
+		{"a full disk", fmt.Errorf("x: %w", &fs.PathError{Err: syscall.ENOSPC}), 6},
+		{"a rename", &os.LinkError{Err: syscall.EROFS}, 6},
+		{"a sync", os.NewSyscallError("fsync", syscall.EIO), 6},
+		{"a damaged run", &run.ResumeError{Err: &run.InputError{Err: io.EOF}}, 7},
 		{"the user's wish", fmt.Errorf("x: %w", run.ErrStopped), 130},
 		{"the user's wish where nothing is saved", context.Canceled, 130},
 	} {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"flowgrpo/internal/run"
 	"flowgrpo/reward"
 	"flowgrpo/task"
 )
@@ -65,13 +67,13 @@ func (t *tryFlags) run(cmd *cobra.Command, name string, files []string) error {
 	if err = errors.Join(err, reward.Close(r)); err != nil {
 		return err
 	}
-	failed := 0
+	failed, first := 0, error(nil)
 	var rows []scored
 	for i, res := range results {
 		row := scored{File: files[i], Parts: res.Parts}
 		if res.Err != nil {
 			row.Error = res.Err.Error()
-			failed++
+			failed, first = failed+1, cmp.Or(first, res.Err)
 		} else {
 			row.Score = &results[i].Score
 		}
@@ -81,7 +83,7 @@ func (t *tryFlags) run(cmd *cobra.Command, name string, files []string) error {
 		return err
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d pictures have no score", failed, len(files))
+		return fmt.Errorf("%d of %d pictures have no score: %w", failed, len(files), first)
 	}
 	return nil
 }
@@ -131,7 +133,7 @@ func readPicture(file string) (task.Image, error) {
 	defer f.Close() // read only
 	src, _, err := image.Decode(f)
 	if err != nil {
-		return task.Image{}, usage("%s: not a picture that can be read: %w", file, err)
+		return task.Image{}, &run.InputError{Err: fmt.Errorf("%s: not a picture that can be read: %w", file, err)}
 	}
 	img := task.NewImage(3, src.Bounds().Dy(), src.Bounds().Dx())
 	img.FromImage(src)

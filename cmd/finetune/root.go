@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -17,6 +18,8 @@ import (
 	"flowgrpo/internal/kernel"
 	"flowgrpo/internal/run"
 	"flowgrpo/internal/shell"
+	"flowgrpo/reward"
+	"flowgrpo/reward/host"
 )
 
 // Exit codes.
@@ -24,8 +27,17 @@ const (
 	exitOK      = 0
 	exitFailed  = 1
 	exitUsage   = 2
+	exitInput   = 3
+	exitReward  = 4
+	exitFiles   = 6
+	exitResume  = 7
 	exitStopped = 130
 )
+
+// exitCodes is what the help says of them.
+const exitCodes = `Exit codes: 0 success; 1 failed; 2 wrong arguments or recipe; 3 a file that was to be
+read is damaged or not what it should be; 4 a reward that cannot be started or has no
+score; 6 files cannot be written or read; 7 a run cannot go on; 130 stopped.`
 
 // usageError marks what the user should write differently.
 type usageError struct{ error }
@@ -49,28 +61,39 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = run.ErrStopped // rather than what the work that was interrupted says of it
 	}
 	fmt.Fprintln(stderr, "finetune: "+strings.TrimPrefix(err.Error(), "finetune: "))
-	var u usageError
-	if errors.As(err, &u) {
+	if is[usageError](err) {
 		fmt.Fprintf(stderr, "\n`%s --help` shows how to use it.\n", cmd.CommandPath())
 	}
 	return code
 }
 
+// exitCode returns the code of the first kind in its list that err is of.
 func exitCode(err error) int {
-	var (
-		u usageError
-		c *config.Error
-		s *run.SetupError
-	)
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, run.ErrStopped), errors.Is(err, context.Canceled):
 		return exitStopped
-	case errors.As(err, &u), errors.As(err, &c), errors.As(err, &s):
+	case is[*run.ResumeError](err):
+		return exitResume
+	case is[*host.StartError](err):
+		return exitReward
+	case is[*run.InputError](err):
+		return exitInput
+	case is[usageError](err), is[*config.Error](err), is[*run.SetupError](err):
 		return exitUsage
+	case is[*reward.Failure](err):
+		return exitReward
+	case is[*fs.PathError](err), is[*os.LinkError](err), is[*os.SyscallError](err):
+		return exitFiles
 	}
 	return exitFailed
+}
+
+// is reports whether an error of type E is in the tree of err.
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // stopKey is the context key of the context that ends at the first signal.
@@ -122,7 +145,9 @@ func newRoot(args []string) *cobra.Command {
 		Short: "Fine-tune flow-matching models with reinforcement learning",
 		Long: `finetune fine-tunes flow-matching models with Flow-GRPO: rollouts with few steps,
 rewards on the finished pictures, policy updates with a KL penalty, evaluation with
-all steps and an independent judge.`,
+all steps and an independent judge.
+
+` + exitCodes,
 		Example: `  finetune train                         # the built-in task on the built-in model
   finetune train shapes --set seed=2     # another recipe, one value changed
   finetune recipes ls                    # what there is

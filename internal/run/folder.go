@@ -242,7 +242,7 @@ func (f *folder) report() error { return WriteReport(f.dir) }
 func WriteReport(dir string) error {
 	r, err := eval.FromRun(os.DirFS(dir))
 	if err != nil {
-		return err
+		return input(fmt.Errorf("%s: %w", dir, err))
 	}
 	return atomicfile.Write(filepath.Join(dir, "report.html"), func(w io.Writer) error { return eval.WriteHTML(w, r) })
 }
@@ -261,7 +261,7 @@ func readJSON(path string, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return &InputError{fmt.Errorf("%s: %w", path, err)}
 	}
 	return nil
 }

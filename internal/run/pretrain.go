@@ -85,7 +85,7 @@ func openSource(c *config.Config) (*Problem, shaped, error) {
 		C: p.Channels, H: p.Height, W: p.Width, Crop: crop(p.Crop), HeldOutFraction: p.HeldOutFraction, Seed: c.Seed,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, input(fmt.Errorf("pretrain.images: %w", err))
 	}
 	train, heldOut := folder.Split(task.Train), folder.Split(task.HeldOut)
 	if heldOut.Len() == 0 {

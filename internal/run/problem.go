@@ -13,7 +13,7 @@ import (
 	"flowgrpo/internal/rng"
 	"flowgrpo/policy"
 	"flowgrpo/reward"
-	_ "flowgrpo/reward/host" // kinds exec and http
+	"flowgrpo/reward/host"
 	"flowgrpo/task"
 	"flowgrpo/task/glyphs"
 	"flowgrpo/task/prompts"
@@ -52,7 +52,7 @@ func openProblem(c *config.Config) (*Problem, error) {
 			if t.HeldOutPrompts != "" {
 				keys += " or heldout_prompts"
 			}
-			return nil, fmt.Errorf("%s: %w", keys, err)
+			return nil, input(fmt.Errorf("%s: %w", keys, err))
 		}
 		return &Problem{Name: "prompts", Train: set.Prompts(task.Train), HeldOut: set.Prompts(task.HeldOut)}, nil
 	}
@@ -93,6 +93,9 @@ func (p *Problem) rewards(c *config.Config) (*reward.Weighted, error) {
 	for _, name := range slices.Sorted(maps.Keys(c.Reward)) {
 		t := c.Reward[name]
 		r, err := reward.New(t.Kind, name, t.Params, p.deps)
+		if _, known := errors.AsType[*host.StartError](err); known {
+			return nil, fmt.Errorf("%s: %w", c.Path, err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w; `finetune reward list` shows all kinds", c.Path, err)
 		}
@@ -168,7 +171,7 @@ func (p *Problem) openImages(c *config.Config, s policy.Shape) error {
 	}
 	folder, err := imagefolder.Open(c.Task.Images, imagefolder.Options{C: s.Channels, H: s.Height, W: s.Width})
 	if err != nil {
-		return fmt.Errorf("task.images: %w", err)
+		return input(fmt.Errorf("task.images: %w", err))
 	}
 	p.real = folder.Split(task.Train)
 	return nil

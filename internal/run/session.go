@@ -155,7 +155,7 @@ func embeddedModel(world string) (*policy.Model, error) {
 func loadModel(folder fs.FS, name string) (*policy.Model, error) {
 	m, err := policy.Load(folder)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, &InputError{fmt.Errorf("%s: %w", name, err)}
 	}
 	if m.Text == nil {
 		return nil, fmt.Errorf("%s: the folder has no text encoder that this program can run; use one that `finetune pretrain` or `finetune export` wrote", name)

@@ -40,8 +40,10 @@ func TestRunKnowsItsBase(t *testing.T) {
 		"resume":     func() error { _, err := Resume(t.Context(), other, Options{Dir: dir}); return err },
 	} {
 		err := open()
-		if setup := (*SetupError)(nil); !errors.As(err, &setup) {
-			t.Errorf("%s on another base: %v, want a SetupError", name, err)
+		_, setup := errors.AsType[*SetupError](err)
+		_, resume := errors.AsType[*ResumeError](err)
+		if setup == resume || resume != (name == "resume") {
+			t.Errorf("%s on another base: %v of type %T", name, err, err)
 			continue
 		}
 		for _, want := range []string{dir, model, began[:12], other.baseDigest[:12], "model.path"} {

@@ -72,10 +72,10 @@ func Train(ctx context.Context, s *Session, o Options) (eval.Result, error) {
 func Resume(ctx context.Context, s *Session, o Options) (eval.Result, error) {
 	f, err := openFolder(o.Dir)
 	if err != nil {
-		return eval.Result{}, setup(err)
+		return eval.Result{}, &ResumeError{err}
 	}
 	if err := s.checkResume(f); err != nil {
-		return eval.Result{}, errors.Join(setup(err), f.lock.Close())
+		return eval.Result{}, errors.Join(&ResumeError{err}, f.lock.Close())
 	}
 	f.info.Average, f.info.Limits = s.average, limits(s.Config.Monitor)
 	return newTrainRun(s, o, f).start(ctx, (*trainRun).restore)

@@ -362,7 +362,7 @@ func TestSetupErrorsWriteNothing(t *testing.T) {
 		{"no reader", "shapes", `kind "text" needs a reader, which this task does not have`, []string{"model.path=" + model, "reward.t.kind=text"}},
 		{"no layer", "shapes", "no layer of the network is a target", []string{"model.path=" + model, "train.mode=lora", `train.lora_targets=["nope"]`}},
 		{"no pictures", "glyphs", "task.images: imagefolder", []string{"model.path=" + tinyModel(t, "glyphs"), "task.images=nowhere"}},
-		{"no prompts", "your-own", "prompts.txt does not exist", []string{"model.path=" + model}},
+		{"no prompts", "your-own", "prompts.txt: file does not exist", []string{"model.path=" + model}},
 	} {
 		c := load(t, tt.recipe, tt.sets...)
 		_, err := Open(c)

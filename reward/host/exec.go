@@ -48,14 +48,14 @@ func newExec(name string, p *reward.Params, deps reward.Deps) (reward.Reward, er
 	if err != nil {
 		return nil, err
 	}
-	e, err := readExec(p)
+	e, err := readExec(name, p)
 	if err != nil {
 		return nil, err
 	}
 	return open(common, deps, restarts, func(ctx context.Context) (*conn, error) { return e.start(ctx, &common) })
 }
 
-func readExec(p *reward.Params) (*execSettings, error) {
+func readExec(name string, p *reward.Params) (*execSettings, error) {
 	e := &execSettings{
 		command:   slices.Clone(p.Strings("command")),
 		dir:       p.String("dir", ""),
@@ -74,7 +74,13 @@ func readExec(p *reward.Params) (*execSettings, error) {
 			return nil, fmt.Errorf("env holds names of variables, found %q", v)
 		}
 	}
-	return e, errors.Join(e.readSums(sums), e.resolve())
+	if err := e.readSums(sums); err != nil {
+		return nil, err
+	}
+	if err := e.resolve(); err != nil {
+		return nil, &StartError{name, err}
+	}
+	return e, nil
 }
 
 // readSums keeps the pinned digests by the absolute path of their files.

@@ -124,7 +124,7 @@ func Load(path string) ([]task.Prompt, error) {
 func read(path string) ([]record, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("prompts: %s does not exist", path)
+		return nil, fmt.Errorf("prompts: %s: %w", path, os.ErrNotExist)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("prompts: %w", err)

@@ -76,7 +76,7 @@ func TestLoadErrors(t *testing.T) {
 			t.Errorf("Load(%s %q): error %v, want %s", c.name, c.data, err, c.want)
 		}
 	}
-	if _, err := Load("nowhere.txt"); err == nil || err.Error() != "prompts: nowhere.txt does not exist" {
+	if _, err := Load("nowhere.txt"); err == nil || err.Error() != "prompts: nowhere.txt: file does not exist" {
 		t.Errorf("Load of a missing file: %v", err)
 	}
 }
