@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -131,11 +132,13 @@ func (e *execSettings) resolve() error {
 func find(word string, program bool) (string, error) {
 	if program {
 		path, err := exec.LookPath(word)
-		if e := (*exec.Error)(nil); errors.As(err, &e) {
-			return "", fmt.Errorf("%s: %w", word, e.Err)
+		if e := (*fs.PathError)(nil); errors.As(err, &e) {
+			err = e.Err
+		} else if e := (*exec.Error)(nil); errors.As(err, &e) {
+			err = e.Err
 		}
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("%s: %w", word, err)
 		}
 		return filepath.Abs(path)
 	}

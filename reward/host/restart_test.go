@@ -108,7 +108,8 @@ func TestStaysDown(t *testing.T) {
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
 			t.Parallel()
-			r := quick(t, policy{time.Millisecond, 3, time.Hour}, c.behaviour, newTag(), filepath.Join(t.TempDir(), "once"))
+			command := []string{os.Args[0], "plugin", c.behaviour, newTag(), filepath.Join(t.TempDir(), "once")}
+			r := quick(t, policy{time.Millisecond, 3, time.Hour}, &execSettings{command: command, path: os.Args[0]})
 			for call := range 3 {
 				got, err := r.Score(t.Context(), samples(2))
 				if err != nil {
@@ -127,13 +128,8 @@ func TestStaysDown(t *testing.T) {
 }
 
 // quick makes a reward of a program with a policy of its own.
-func quick(t *testing.T, p policy, behaviour string, args ...string) *remote {
+func quick(t *testing.T, p policy, e *execSettings) *remote {
 	t.Helper()
-	var command []string
-	for _, word := range program(behaviour, args...) {
-		command = append(command, word.(string))
-	}
-	e := &execSettings{command: command, path: command[0]}
 	s := settings{name: "mine", timeout: ample, startTimeout: ample, loadTimeout: ample, retries: 1, batch: 32, maxReply: 1 << 20}
 	r, err := open(s, reward.Deps{}, p, func(ctx context.Context) (*conn, error) { return e.start(ctx, &s) })
 	if err != nil {
