@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 )
 
 // maxSize bounds the files that are read, in bytes.
@@ -26,7 +27,7 @@ func Read(fsys fs.FS, name string, dst any, strict bool) error {
 		d.DisallowUnknownFields()
 	}
 	if err := d.Decode(dst); err != nil {
-		return fmt.Errorf("%s: %w", name, explain(err))
+		return fmt.Errorf("%s: %w", name, Explain(err))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: more than one JSON value", name)
@@ -34,12 +35,13 @@ func Read(fsys fs.FS, name string, dst any, strict bool) error {
 	return nil
 }
 
-// explain says in terms of the file what encoding/json says in terms of Go.
-func explain(err error) error {
+// Explain says in terms of the file what encoding/json says in terms of Go.
+func Explain(err error) error {
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong):
-		return fmt.Errorf("%s is a %s, want %s", wrong.Field, wrong.Value, wrong.Type)
+		key := wrong.Field[strings.LastIndex(wrong.Field, ".")+1:] // before it may be names of Go
+		return fmt.Errorf("%s is a %s, want %s", key, wrong.Value, wrong.Type)
 	case errors.Is(err, io.EOF):
 		return errors.New("the file is empty")
 	case errors.Is(err, io.ErrUnexpectedEOF):
