@@ -7,7 +7,18 @@ import (
 )
 
 // Least has the parameters without which a kind cannot be made.
-var Least = map[string]map[string]any{"prompt-words": {"words": []any{"rain"}}}
+var Least = map[string]map[string]any{
+	"prompt-words":          {"words": []any{"rain"}},
+	"clip-score":            {"model": goldenModel},
+	"clip-score-released":   {"model": goldenModel},
+	"pick-score":            {"model": goldenModel},
+	"hps-v2.1":              {"model": goldenModel},
+	"clip-image-similarity": {"model": goldenModel},
+	"aesthetic":             {"model": goldenModel, "head": goldenModel + "/mlp.safetensors"},
+}
+
+// goldenModel is a small CLIP model with random weights.
+const goldenModel = "../testdata/reference/clip/quick"
 
 func TestNew(t *testing.T) {
 	t.Parallel()
@@ -41,7 +52,7 @@ func TestNewErrors(t *testing.T) {
 		want   string
 	}{
 		{"genval", nil, all, `reward "r": unknown kind "genval" (did you mean "geneval"?)`},
-		{"loveliness", nil, all, `reward "r": unknown kind "loveliness" (known: brightness, `},
+		{"loveliness", nil, all, `reward "r": unknown kind "loveliness" (known: aesthetic, brightness, `},
 		{"ssim", nil, Deps{}, `reward "r": kind "ssim" needs a reference picture, which this task does not have`},
 		{"geneval", map[string]any{"ties": "first"}, all, `reward "r": kind "geneval": ties is "first", want "area" or "last"`},
 		{"text", nil, Deps{}, `reward "r": kind "text" needs a reader, which this task does not have`},
