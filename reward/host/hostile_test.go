@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -96,9 +98,18 @@ func TestHostile(t *testing.T) {
 	for _, c := range hostileCases {
 		t.Run(c.behaviour, func(t *testing.T) {
 			t.Parallel()
+			if c.params["max_memory"] != nil && raced() {
+				t.Skip("the race detector itself needs more memory than this program may have")
+			}
 			c.run(t, slack)
 		})
 	}
+}
+
+// raced reports whether this binary was built with the race detector.
+func raced() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 // TestHostileLong holds the promise: 500 of 500 end as documented, in time.

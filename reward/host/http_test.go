@@ -220,7 +220,7 @@ func TestNoService(t *testing.T) {
 		params map[string]any
 		want   string
 	}{
-		{map[string]any{"url": server.URL}, "Info: no answer: dial tcp"},
+		{map[string]any{"url": server.URL, "start_timeout": "100ms"}, "Info: no answer: dial tcp"},
 		{map[string]any{}, `url is missing; it is an address such as "http://gpu7:8000"`},
 		{map[string]any{"url": "gpu7:8000"}, `url is "gpu7:8000", want http://HOST:PORT or https://HOST`},
 		{map[string]any{"url": "ftp://gpu7"}, `url is "ftp://gpu7", want http`},
@@ -238,6 +238,24 @@ func TestNoService(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), `reward "mine": kind "http": `+c.want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%v: error %v, want %s", c.params, err, c.want)
 		}
+	}
+}
+
+// A service that does not answer when the run begins is waited for.
+func TestServiceIsLate(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	handler := plugin.Handler(luma{plugin.PNG}, "")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1) <= 3 {
+			panic(http.ErrAbortHandler)
+		}
+		handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	r := made(t, "http", map[string]any{"url": server.URL}, reward.Deps{})
+	if got, err := r.Score(t.Context(), samples(1)); err != nil || got[0].Err != nil {
+		t.Errorf("%v, %v", got, err)
 	}
 }
 

@@ -13,22 +13,24 @@ import (
 	"flowgrpo/reward/wire"
 )
 
-// load asks for Info until the reward is no longer loading.
+// load asks for Info until the reward is no longer loading. A program listens when it is
+// asked; a service may still be on its way.
 func (c *conn) load(ctx context.Context, s *settings) error {
 	ctx, cancel := context.WithTimeout(ctx, s.loadTimeout)
 	defer cancel()
 	question := &rewardpb.InfoRequest{MinProtocol: protocol, MaxProtocol: protocol, Name: s.name, Params: s.params}
+	patience := time.Now().Add(s.startTimeout)
 	message := "loading"
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		info, failed := c.ask(ctx, question, s.startTimeout)
-		if failed != nil {
-			return failed
-		}
-		if !info.Loading {
+		switch {
+		case failed != nil && (c.proc != nil || !failed.broken || time.Now().Add(pause).After(patience)):
+			return fmt.Errorf("Info: %w", failed)
+		case failed != nil:
+		case !info.Loading:
 			c.info = info
 			return checkInfo(info)
-		}
-		if info.Message != "" {
+		case info.Message != "":
 			message = wire.Line(info.Message, maxExcerpt)
 		}
 		select {
@@ -40,14 +42,10 @@ func (c *conn) load(ctx context.Context, s *settings) error {
 }
 
 // ask asks for Info once.
-func (c *conn) ask(ctx context.Context, question *rewardpb.InfoRequest, timeout time.Duration) (*rewardpb.InfoResponse, error) {
+func (c *conn) ask(ctx context.Context, question *rewardpb.InfoRequest, timeout time.Duration) (*rewardpb.InfoResponse, *callError) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	info, failed := c.client.info(ctx, question)
-	if failed != nil {
-		return nil, fmt.Errorf("Info: %w", failed)
-	}
-	return info, nil
+	return c.client.info(ctx, question)
 }
 
 func checkInfo(info *rewardpb.InfoResponse) error {

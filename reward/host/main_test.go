@@ -44,6 +44,8 @@ func behave(behaviour string, args []string) {
 		plugin.Main(luma{plugin.Float32})
 	case "noisy":
 		plugin.Main(noisy{luma{plugin.PNG}})
+	case "idle":
+		plugin.Main(idle{args[0]})
 	case "connect":
 		serveConnect()
 	}
@@ -84,6 +86,15 @@ func (l luma) Score(ctx context.Context, batch []plugin.Sample) ([]plugin.Result
 		}
 		return plugin.Result{Score: sum / float64(im.Bounds().Dx()*im.Bounds().Dy())}
 	}), nil
+}
+
+// idle looks at nothing.
+type idle struct{ format string }
+
+func (i idle) Info() plugin.Info { return plugin.Info{Image: i.format} }
+
+func (idle) Score(_ context.Context, batch []plugin.Sample) ([]plugin.Result, error) {
+	return make([]plugin.Result, len(batch)), nil
 }
 
 // noisy prints where it should not.

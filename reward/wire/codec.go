@@ -39,7 +39,8 @@ func (jsonCodec) Name() string { return "json" }
 
 // Marshal uses the names of the schema and leaves no default out.
 func (jsonCodec) Marshal(m proto.Message) ([]byte, error) {
-	return protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.Marshal(m)
+	room := make([]byte, 0, proto.Size(m)*4/3+4096) // base64, and some names
+	return protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.MarshalAppend(room, m)
 }
 
 func (jsonCodec) Info(body []byte) (*rewardpb.InfoResponse, error) {

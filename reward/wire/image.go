@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/png"
 	"math"
+	"sync"
 
 	"flowgrpo/reward/rewardpb"
 	"flowgrpo/task"
@@ -55,7 +56,21 @@ func encodePNG(im task.Image) ([]byte, error) {
 		src = grey
 	}
 	var out bytes.Buffer
-	encoder := png.Encoder{CompressionLevel: png.BestSpeed}
 	err := encoder.Encode(&out, src)
 	return out.Bytes(), err
 }
+
+// encoder compresses nothing: that would take longer than it saves on the way, here and
+// where the picture is decoded. Its buffers are large, and kept.
+var encoder = png.Encoder{CompressionLevel: png.NoCompression, BufferPool: new(bufferPool)}
+
+type bufferPool struct{ pool sync.Pool }
+
+// Get implements [png.EncoderBufferPool].
+func (p *bufferPool) Get() *png.EncoderBuffer {
+	b, _ := p.pool.Get().(*png.EncoderBuffer)
+	return b
+}
+
+// Put implements [png.EncoderBufferPool].
+func (p *bufferPool) Put(b *png.EncoderBuffer) { p.pool.Put(b) }
