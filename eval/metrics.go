@@ -66,6 +66,13 @@ var Keys = []string{
 // RewardKey is the key of the mean of one configured reward.
 func RewardKey(name string) string { return "reward/" + name + "/mean" }
 
+// RewardSecondsKey is the key of the time that the calls of one configured reward took.
+func RewardSecondsKey(name string) string { return "reward/" + name + "/seconds" }
+
+// RewardCachedKey is the key of the share of samples whose result one configured reward
+// had kept.
+func RewardCachedKey(name string) string { return "reward/" + name + "/cached" }
+
 // StepKey is the key of a figure of denoising step k alone; figure is "ratio_std"
 // or "kl".
 func StepKey(k int, figure string) string { return fmt.Sprintf("step/%d/%s", k, figure) }

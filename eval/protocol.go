@@ -55,6 +55,9 @@ type Protocol struct {
 	Extra     []reward.Reward // reported under their names, in no mean
 	Judge     reward.Reward   // in the unit of Reward, seen by no training; may be nil
 	Options   Options
+	// Waiting, if not nil, is called when pictures are drawn and scores are waited for, and
+	// what it returns when they are there.
+	Waiting func() (done func())
 }
 
 // A ModeScore is one mode of an evaluation.
@@ -111,6 +114,9 @@ func (p *Protocol) Run(ctx context.Context, s Sampler, mode Mode) (ModeScore, []
 
 // rows scores every picture. The samples of a prompt are a group.
 func (p *Protocol) rows(ctx context.Context, images []task.Image) ([]Row, error) {
+	if p.Waiting != nil {
+		defer p.Waiting()()
+	}
 	batch := make([]reward.Sample, len(images))
 	rows := make([]Row, len(images))
 	for i, img := range images {

@@ -85,9 +85,8 @@ func (s *scoring) wait(rolled error) ([]reward.Result, error) {
 	if rolled != nil {
 		s.fail(fmt.Errorf("rollout: %w", rolled))
 	}
-	if s.tr.OnWait != nil {
-		s.tr.OnWait(true)
-		defer s.tr.OnWait(false)
+	if s.tr.Waiting != nil {
+		defer s.tr.Waiting()()
 	}
 	s.calls.Wait()
 	defer s.fail(nil)

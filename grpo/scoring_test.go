@@ -78,11 +78,12 @@ func checkOverlap(t *testing.T) {
 		return nil
 	}))
 	var waits []string
-	tr.OnWait = func(waiting bool) { waits = append(waits, fmt.Sprint(waiting, " after ", n)) }
+	wait := func(what string) { waits = append(waits, fmt.Sprint(what, " after ", n)) }
+	tr.Waiting = func() func() { wait("begun"); return func() { wait("over") } }
 	if _, err := tr.Iterate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"true after 20", "false after 20"}; !slices.Equal(waits, want) {
+	if want := []string{"begun after 20", "over after 20"}; !slices.Equal(waits, want) {
 		t.Errorf("waiting for rewards: %v, want %v", waits, want)
 	}
 }

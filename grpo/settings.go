@@ -55,7 +55,7 @@ type Settings struct {
 
 	Backends []graph.Backend // that compute gradients; none: Workers slots of the processor
 
-	// OnWait, if not nil, is told when the rollout of an iteration is over and rewards are
-	// waited for, and when they are there.
-	OnWait func(waiting bool)
+	// Waiting, if not nil, is called when the rollout of an iteration is over and rewards are
+	// waited for, and what it returns when they are there.
+	Waiting func() (done func())
 }

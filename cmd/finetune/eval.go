@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -62,6 +63,7 @@ func (f *evalFlags) run(cmd *cobra.Command, path string) error {
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), "measuring", target.Title())
 	e, err := target.Evaluate(stopOf(cmd.Context()), progress)
+	err = errors.Join(err, target.Close())
 	progress.Close()
 	if err != nil {
 		return err
@@ -81,7 +83,7 @@ func openForEval(path, recipe string, step int, sets []string) (*run.Target, err
 		if recipe != "" {
 			return nil, usage("--recipe is for models; a run has its own recipe, which --set can change")
 		}
-		return run.OpenRun(path, step, sets)
+		return run.EvaluateRun(path, step, sets)
 	}
 	if recipe == "" {
 		recipe = defaultRecipe

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -36,7 +37,7 @@ this machine as busy as it is now. Nothing is written.`,
 			return err
 		}
 		plan, err := run.PlanRun(stopOf(cmd.Context()), session)
-		if err != nil {
+		if err := errors.Join(err, session.Close()); err != nil {
 			return err
 		}
 		if asJSON {

@@ -66,12 +66,13 @@ func (f *pretrainFlags) run(cmd *cobra.Command, args, line []string) (dir string
 		return "", err
 	}
 	if dir, err = f.output.folder(cfg.Name); err != nil {
-		return "", err
+		return "", errors.Join(err, session.Close())
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "run folder: %s\n", dir)
 	err = run.Pretrain(cmd.Context(), session, run.Options{
 		Dir: dir, Recipe: text.Text, Command: line, Progress: progress, Stop: stopOf(cmd.Context()),
 	}, f.half)
+	err = errors.Join(err, session.Close())
 	progress.Close()
 	if err != nil && !errors.Is(err, run.ErrStopped) {
 		return "", err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -51,12 +52,19 @@ func (quiet) Close() {}
 // plainEvery is the time between lines of a plain progress within a part.
 const plainEvery = 5 * time.Second
 
+// How long a part waits before that is said: on bars, which can take it back, and in a line.
+const (
+	barWait   = 2 * time.Second
+	plainWait = 30 * time.Second
+)
+
 // plain writes lines: one when something is said, and one now and then about the
 // innermost part.
 type plain struct {
-	w     io.Writer
-	mu    sync.Mutex
-	parts []*plainPart
+	w       io.Writer
+	mu      sync.Mutex
+	parts   []*plainPart
+	waiting bool // and that was said
 }
 
 type plainPart struct {
@@ -98,6 +106,21 @@ func (p *plain) End() {
 	p.parts = p.parts[:len(p.parts)-1]
 }
 
+// Waiting implements [run.Progress].
+func (p *plain) Waiting(what string, d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if what != "" && d >= plainWait && !p.waiting {
+		fmt.Fprintln(p.w, waitingFor(what, d))
+		p.waiting = true
+	}
+	p.waiting = p.waiting && what != ""
+}
+
+func waitingFor(what string, d time.Duration) string {
+	return fmt.Sprintf("waiting for %s, %s so far", what, d.Round(time.Second))
+}
+
 // Say implements [run.Progress].
 func (p *plain) Say(format string, args ...any) {
 	p.mu.Lock()
@@ -119,12 +142,13 @@ type barPart struct {
 	bar  *mpb.Bar
 	mu   sync.Mutex
 	note string
+	wait string // in the place of the note
 }
 
 func (b *barPart) text(decor.Statistics) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.note
+	return cmp.Or(b.wait, b.note)
 }
 
 func newBars(w io.Writer) *bars {
@@ -163,6 +187,22 @@ func (b *bars) End() {
 	p := b.parts[len(b.parts)-1]
 	b.parts = b.parts[:len(b.parts)-1]
 	p.bar.Abort(true) // no effect on a complete one
+}
+
+// Waiting implements [run.Progress].
+func (b *bars) Waiting(what string, d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.parts) == 0 {
+		return
+	}
+	p := b.parts[len(b.parts)-1]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wait = ""
+	if what != "" && d >= barWait {
+		p.wait = "  " + waitingFor(what, d)
+	}
 }
 
 // Say implements [run.Progress].

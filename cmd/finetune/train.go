@@ -115,12 +115,13 @@ func train(cmd *cobra.Command, output outputFlags, command []string, recipe stri
 	}
 	dir, err := output.folder(cfg.Name)
 	if err != nil {
-		return err
+		return errors.Join(err, session.Close())
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "run folder: %s\n", dir)
 	result, err := run.Train(cmd.Context(), session, run.Options{
 		Dir: dir, Recipe: recipe, Command: command, Progress: progress, Stop: stopOf(cmd.Context()),
 	})
+	err = errors.Join(err, session.Close())
 	progress.Close()
 	return finished(cmd, output, dir, result, err)
 }
@@ -131,7 +132,10 @@ func openTraining(cfg *config.Config) (*run.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return session, session.Fits()
+	if err := session.Fits(); err != nil {
+		return nil, errors.Join(err, session.Close())
+	}
+	return session, nil
 }
 
 func newResume(args []string) *cobra.Command {
@@ -162,6 +166,7 @@ is what it would have been without the interruption, bit for bit.`,
 		result, err := run.Resume(cmd.Context(), session, run.Options{
 			Dir: dir, Command: args, Progress: progress, Stop: stopOf(cmd.Context()),
 		})
+		err = errors.Join(err, session.Close())
 		progress.Close()
 		return finished(cmd, output, dir, result, err)
 	}

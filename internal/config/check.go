@@ -60,6 +60,7 @@ func (k *checker) task(c *Config) {
 	because := fmt.Sprintf("task.world = %q brings its own prompts", t.World)
 	k.unused(t.TrainPrompts != "", "task.train_prompts", because)
 	k.unused(t.HeldOutPrompts != "", "task.heldout_prompts", because)
+	k.unused(t.References != "", "task.references", fmt.Sprintf("task.world = %q renders its own", t.World))
 }
 
 const (
@@ -156,10 +157,17 @@ func weighed(rewards map[string]Reward) int {
 func (k *checker) rewards(rewards map[string]Reward) {
 	trained := len(rewards) == 0
 	for _, name := range slices.Sorted(maps.Keys(rewards)) {
-		k.require(rewards[name].Kind != "", "reward."+name, `reward.%s needs a kind, such as kind = "text"`, name)
-		trained = trained || rewards[name].Weight != 0
+		r, key := rewards[name], "reward."+name
+		k.require(r.Kind != "", key, `%s needs a kind, such as kind = "text"`, key)
+		if r.When == "evaluation" {
+			because := key + ` is for evaluations only, which report its score as it is`
+			k.unused(r.Weight != 0, key+".weight", because)
+			k.unused(r.Offset != 0, key+".offset", because)
+			k.unused(r.Scale != 1, key+".scale", because)
+		}
+		trained = trained || r.Weight != 0
 	}
-	k.require(trained, "reward", "all rewards have weight 0: there is nothing to train on")
+	k.require(trained, "reward", "no reward has a weight in training: there is nothing to train on")
 }
 
 func (k *checker) pretrain(c *Config) {

@@ -62,6 +62,10 @@ type Task struct {
 	// distance. Empty means the world's own renderings; for world = "prompts",
 	// that the distance is not measured.
 	Images string `toml:"images"`
+	// Folder of the pictures that prompts ask to be like, for rewards that compare with one:
+	// PNG or JPEG files that the key "reference" of a prompt's metadata names. For
+	// world = "prompts"; the other worlds render a prompt themselves.
+	References string `toml:"references"`
 }
 
 // Reward is one judge of finished pictures, as the table [reward.NAME]; NAME is
@@ -78,6 +82,18 @@ type Reward struct {
 	Offset float64 `toml:"offset" in:"[-1e12,1e12]"`
 	// Difference in score that counts as 1, in the reward's unit.
 	Scale float64 `toml:"scale" in:"(0,1e12]" why:"it divides the score"`
+	// When the reward is asked: "always", or in evaluations only ("evaluation"), which report
+	// it under its name. It has no weight then, as it is no part of the total. A reward may be
+	// for evaluations only by its own word.
+	When string `toml:"when" oneof:"always evaluation"`
+	// What a sample costs that the reward cannot score, because it failed or did not answer:
+	// itself ("drop-sample"), its whole group ("drop-group"), or the run ("stop"). With weight 0
+	// the first two cost no more than the reward's own figures.
+	OnFailure string `toml:"on_failure" oneof:"drop-sample drop-group stop"`
+	// Results that are kept for samples that come again, as those of an evaluation do in its
+	// grid; for rewards that say that they are deterministic and judge single samples. 0 keeps
+	// none. Speed only.
+	Cache int `toml:"cache" in:"[0,1e7]"`
 	// The other keys of the table; nil if there are none.
 	Params map[string]any `toml:"*"`
 }

@@ -74,7 +74,12 @@ func TestBad(t *testing.T) {
 		{"reward without kind", "[reward.text]\nweight = 1", `r.toml:1:2: reward.text needs a kind, such as kind = "text"`},
 		{"reward list", "[[reward]]\nkind = \"text\"", `r.toml:1:3: reward must be a table, found an array of tables`},
 		{"name of a reward", "[reward.\"a b\"]\nkind = \"text\"", `r.toml:1:2: the name of a reward consists of letters, digits, "_" and "-", found "a b"`},
-		{"nothing to train on", "[reward.a]\nkind = \"text\"\nweight = 0", `r.toml:1:2: all rewards have weight 0: there is nothing to train on`},
+		{"nothing to train on", "[reward.a]\nkind = \"text\"\nweight = 0", `r.toml:1:2: no reward has a weight in training: there is nothing to train on`},
+		{"only for evaluations", "[reward.a]\nkind = \"text\"\nwhen = \"evaluation\"", `r.toml:1:2: no reward has a weight in training: there is nothing to train on`},
+		{"weight in evaluations", "[reward.a]\nkind = \"text\"\n[reward.b]\nkind = \"text\"\nwhen = \"evaluation\"\nweight = 1", `r.toml:6:10: reward.b.weight has no effect: reward.b is for evaluations only, which report its score as it is; remove it`},
+		{"scale in evaluations", "[reward.a]\nkind = \"text\"\n[reward.b]\nkind = \"text\"\nwhen = \"evaluation\"\nscale = 2", `r.toml:6:9: reward.b.scale has no effect: reward.b is for evaluations only, which report its score as it is; remove it`},
+		{"unknown policy", "[reward.a]\nkind = \"text\"\non_failure = \"zero\"", `r.toml:3:14: reward.a.on_failure must be "drop-sample", "drop-group" or "stop", found "zero"`},
+		{"references of a world", "[task]\nreferences = \"x\"", `r.toml:2:14: task.references has no effect: task.world = "glyphs" renders its own; remove it`},
 		{"scale 0", "[reward.a]\nkind = \"text\"\nscale = 0", `r.toml:3:9: reward.a.scale must be > 0 (it divides the score), found 0`},
 		{"nan parameter", "[reward.a]\nkind = \"text\"\nx = [1, nan]", `r.toml:3:5: reward.a.x[1] must be a finite number, found nan`},
 		{"date parameter", "[reward.a]\nkind = \"text\"\nx.y = 2024-01-01", `r.toml:3:7: reward.a.x.y must be a string, number, boolean, array or table, found a date or time`},
@@ -191,6 +196,11 @@ func TestValues(t *testing.T) {
 		sizes = [1, 2.5, "a"]
 		[reward.b.nested]
 		deep.er = true
+		[reward.c]
+		kind = "text"
+		when = "evaluation"
+		on_failure = "stop"
+		cache = 0
 	`)
 	if err != nil {
 		t.Fatal(err)
@@ -201,10 +211,11 @@ func TestValues(t *testing.T) {
 	want.Rollout.Window, want.Rollout.WindowSteps = "fixed", []int{0, 3}
 	want.GRPO.KLCoef, want.Network.QKNorm = 0.04, ""
 	want.Reward = map[string]Reward{
-		"a": {Kind: "text", Weight: 2, Scale: 1},
-		"b": {Kind: "remote", Weight: 1, Scale: 1, Params: map[string]any{
+		"a": {Kind: "text", Weight: 2, Scale: 1, When: "always", OnFailure: "drop-sample", Cache: 4096},
+		"b": {Kind: "remote", Weight: 1, Scale: 1, When: "always", OnFailure: "drop-sample", Cache: 4096, Params: map[string]any{
 			"url": "http://x", "sizes": []any{int64(1), 2.5, "a"}, "nested": map[string]any{"deep": map[string]any{"er": true}},
 		}},
+		"c": {Kind: "text", Scale: 1, When: "evaluation", OnFailure: "stop"},
 	}
 	if d := cmp.Diff(&want, c); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
@@ -388,7 +399,9 @@ func TestEncode(t *testing.T) {
 	c.Model.Path = "a\"b\\c\n\x7fé"
 	c.Optimizer.LR = 1e-10
 	c.Rollout.WindowSteps, c.Rollout.Window = []int{1, 2}, "fixed"
-	c.Reward = map[string]Reward{"a": {Kind: "text", Weight: 1, Scale: 1, Params: map[string]any{"k y": map[string]any{"z": 1e20}}}}
+	r := defaultReward()
+	r.Kind, r.Params = "text", map[string]any{"k y": map[string]any{"z": 1e20}}
+	c.Reward = map[string]Reward{"a": r}
 	text, err := Encode(&c)
 	if err != nil {
 		t.Fatal(err)

@@ -85,7 +85,11 @@ func (d *decoder) rewards(path string, x any, v reflect.Value) {
 			continue
 		}
 		r := reflect.New(v.Type().Elem()).Elem()
-		r.Set(reflect.ValueOf(defaultReward()))
+		preset := defaultReward()
+		if sub["when"] == "evaluation" {
+			preset.Weight = 0
+		}
+		r.Set(reflect.ValueOf(preset))
 		d.table(full, sub, r)
 		v.SetMapIndex(reflect.ValueOf(name), r)
 	}

@@ -35,23 +35,23 @@ func Encode(c *Config) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// encodeReward writes the table of a reward with its parameters.
+// encodeReward writes the table of a reward, its parameters last.
 func encodeReward(b *bytes.Buffer, name string, r Reward) error {
-	table := maps.Clone(r.Params)
-	if table == nil {
-		table = map[string]any{}
-	}
-	v := reflect.ValueOf(r)
+	header, v := "[reward."+name+"]\n", reflect.ValueOf(r)
+	b.WriteString(header)
 	for _, f := range fieldsOf(v.Type()) {
-		table[f.key] = v.Field(f.index).Interface()
+		b.WriteString(f.key + " = " + encodeValue(v.Field(f.index)) + "\n")
+	}
+	if len(r.Params) == 0 {
+		return nil
 	}
 	var t bytes.Buffer
 	e := toml.NewEncoder(&t)
 	e.Indent = ""
-	if err := e.Encode(map[string]any{"reward": map[string]any{name: table}}); err != nil {
+	if err := e.Encode(map[string]any{"reward": map[string]any{name: r.Params}}); err != nil {
 		return err
 	}
-	b.WriteString(strings.TrimPrefix(t.String(), "[reward]\n"))
+	b.WriteString(strings.TrimPrefix(t.String(), "[reward]\n"+header))
 	return nil
 }
 

@@ -180,4 +180,7 @@ type Monitor struct {
 	Fall float64 `toml:"fall" in:"[0,1]"`
 	// "warn" goes on and says so in log and report; "stop" ends the run.
 	Action string `toml:"action" oneof:"warn stop"`
+	// Share of the samples of the latest 100 iterations that rewards may fail to score; a run
+	// with more fails, from its third iteration on.
+	Failed float64 `toml:"failed" in:"[0,1]"`
 }

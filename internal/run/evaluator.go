@@ -81,13 +81,15 @@ func (e *evaluator) protocol(prompts []task.Prompt, perPrompt, resamples int) *e
 	p := &eval.Protocol{
 		Prompts: prompts, PerPrompt: perPrompt, Reward: s.headline, Judge: s.judge,
 		Options: eval.Options{Average: s.average, Reference: e.reference, Seed: evalSeed, Resamples: resamples},
+		Waiting: func() func() { return s.rewards.wait(e.progress) },
 	}
-	if s.headline != s.total {
-		for _, t := range s.total.Terms() {
+	if s.headline != s.rewards.total {
+		for _, t := range s.rewards.total.Terms() {
 			p.Extra = append(p.Extra, t.Reward)
 		}
 		p.Extra = append(p.Extra, s.Problem.extra...)
 	}
+	p.Extra = append(p.Extra, s.rewards.evaluated()...)
 	return p
 }
 

@@ -154,11 +154,11 @@ func TestHeadline(t *testing.T) {
 		{"another reward has no judge", []string{"reward.strict.weight=0", "reward.soft.weight=0", "reward.bright.kind=brightness"}, "total", false},
 	} {
 		c := load(t, "shapes", tt.sets...)
-		total, err := p.rewards(c)
+		rs, err := openRewards(c, p.deps)
 		if err != nil {
 			t.Fatal(err)
 		}
-		headline, judge, _ := p.headline(c, total)
+		headline, judge, _ := p.headline(c, rs.total)
 		if headline.Name() != tt.name || (judge != nil) != tt.judged {
 			t.Errorf("%s: headline %q, judge %v", tt.reason, headline.Name(), judge)
 		}

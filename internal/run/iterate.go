@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -104,6 +105,9 @@ func (r *trainRun) iterate(ctx context.Context) error {
 		if stats.Failed > 0 {
 			r.warnOnce("failed", "iteration %d: %d samples could not be scored and were left out: %v", i, stats.Failed, stats.Failure)
 		}
+		if err := r.failures.add(stats, r.session.Config.Monitor.Failed); err != nil {
+			return errors.Join(fmt.Errorf("iteration %d: %w", i, err), r.log(line))
+		}
 		if i == total {
 			r.pending = line
 			return r.save()
@@ -157,6 +161,7 @@ func every(i, n int) bool { return n > 0 && i%n == 0 }
 // log writes the line of an iteration.
 func (r *trainRun) log(line eval.Metrics) error {
 	line[eval.KeySeconds] = eval.Number(r.elapsed())
+	r.session.rewards.measure(line)
 	return r.folder.log(line)
 }
 

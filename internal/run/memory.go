@@ -73,7 +73,7 @@ func (s *Session) trajectories(trainedSteps int) int {
 // gradientBytes returns the bytes of the programs that the worker of the update with r runs, in
 // one memory: that of a gradient, and that of the reference if the loss has one.
 func (s *Session) gradientBytes(r *policy.Replica, batch int) (int, error) {
-	objective := loss(s.Config.GRPO, s.total)
+	objective := loss(s.Config.GRPO, s.rewards.total)
 	if err := r.PlanGradient(objective.Objective(), batch); err != nil || !objective.Refers() {
 		return r.Bytes(), err
 	}

@@ -109,7 +109,7 @@ func (p *Plan) estimate(ctx context.Context, s *Session, evalSteps int) error {
 	if err != nil {
 		return err
 	}
-	tr.Reward = distinct{tr.Reward}
+	tr.Reward = distinct{reward.Wrapper{Reward: tr.Reward}}
 	tr.Groups, tr.GroupSize, tr.Keep, tr.Passes = tr.Rollout.Devices(), max(2, s.devices.largest(c.Rollout.Batch)), 0, 1
 	if _, err := tr.Iterate(ctx); err != nil {
 		return err
@@ -129,7 +129,7 @@ func (p *Plan) estimate(ctx context.Context, s *Session, evalSteps int) error {
 
 // distinct takes as long as a reward but gives every sample of a group another
 // score, so that no group is without a signal.
-type distinct struct{ reward.Reward }
+type distinct struct{ reward.Wrapper }
 
 // Score implements [reward.Reward].
 func (d distinct) Score(ctx context.Context, batch []reward.Sample) ([]reward.Result, error) {

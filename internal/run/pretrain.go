@@ -25,7 +25,7 @@ type Pretraining struct {
 }
 
 // OpenPretraining opens what a pretraining recipe names. Every error is an
-// [*config.Error] or a [*SetupError].
+// [*config.Error] or a [*SetupError]. The session is to be closed.
 func OpenPretraining(c *config.Config) (*Pretraining, error) {
 	if err := c.CheckPretrain(); err != nil {
 		return nil, err
@@ -53,14 +53,14 @@ func openPretraining(c *config.Config) (*Pretraining, error) {
 		return nil, err
 	}
 	s.Model, s.encode = policy.NewModel(&policy.Captioned{Network: net, Text: text}, nil, c.Seed), text.TokenCondition
-	if len(c.Reward) > 0 {
-		if err := s.openRewards(); err != nil {
-			return nil, err
-		}
-	}
 	examples, err := miscaptioned(c.Pretrain, source)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Path, err)
+	}
+	if len(c.Reward) > 0 {
+		if err := s.openRewards(); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
 	}
 	return &Pretraining{s, examples}, nil
 }

@@ -1,10 +1,8 @@
 package run
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"maps"
+	"os"
 	"slices"
 
 	"flowgrpo/eval"
@@ -13,7 +11,6 @@ import (
 	"flowgrpo/internal/rng"
 	"flowgrpo/policy"
 	"flowgrpo/reward"
-	"flowgrpo/reward/host"
 	"flowgrpo/task"
 	"flowgrpo/task/glyphs"
 	"flowgrpo/task/prompts"
@@ -28,6 +25,9 @@ type Problem struct {
 	world task.World  // nil for prompts of the user's own
 	real  task.Source // a folder of real pictures; may be nil
 	deps  reward.Deps
+	// references is the folder of deps.References; nil if the world renders them, or there
+	// are none.
+	references *os.Root
 	// measure is the world's own headline, in the unit of the judge; the kinds of
 	// reward that train towards it are in family. nil without a world.
 	measure, judge reward.Reward
@@ -60,7 +60,10 @@ func openProblem(c *config.Config) (*Problem, error) {
 }
 
 func newProblem(w task.World) *Problem {
-	return &Problem{Name: w.Name(), Train: w.Prompts(task.Train), HeldOut: w.Prompts(task.HeldOut), world: w}
+	return &Problem{
+		Name: w.Name(), Train: w.Prompts(task.Train), HeldOut: w.Prompts(task.HeldOut), world: w,
+		deps: reward.Deps{References: renderings(w)},
+	}
 }
 
 func glyphsProblem() *Problem {
@@ -83,29 +86,8 @@ func shapesProblem() *Problem {
 	p.measure = reward.NewGenEval("geneval", p.deps.Detector, reward.GenEvalRules{})
 	p.judge = reward.NewGenEval("judge", shapes.NewJudge(), reward.GenEvalRules{})
 	p.average = eval.OverCategories
-	p.extra = []reward.Reward{subset{p.measure, heldOutCombinations, unseenCombination}}
+	p.extra = []reward.Reward{subset{reward.Wrapper{Reward: p.measure}, heldOutCombinations, unseenCombination}}
 	return p
-}
-
-// rewards makes the rewards of a recipe, in the order of their names.
-func (p *Problem) rewards(c *config.Config) (*reward.Weighted, error) {
-	var terms []reward.Term
-	for _, name := range slices.Sorted(maps.Keys(c.Reward)) {
-		t := c.Reward[name]
-		r, err := reward.New(t.Kind, name, t.Params, p.deps)
-		if _, known := errors.AsType[*host.StartError](err); known {
-			return nil, fmt.Errorf("%s: %w", c.Path, err)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w; `finetune reward list` shows all kinds", c.Path, err)
-		}
-		terms = append(terms, reward.Term{Reward: r, Weight: t.Weight, Offset: t.Offset, Scale: t.Scale})
-	}
-	w, err := reward.NewWeighted("total", terms...)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Path, err)
-	}
-	return w, nil
 }
 
 // headline returns the reward that evaluations report first, and the judge in the
@@ -119,34 +101,6 @@ func (p *Problem) headline(c *config.Config, total *reward.Weighted) (headline, 
 		}
 	}
 	return total, nil, eval.OverSamples
-}
-
-// tryRewards scores a black picture of the first prompt of both splits: a prompt
-// that the reward cannot judge by, such as one without metadata, is found before
-// the run begins.
-func (p *Problem) tryRewards(r reward.Reward, s policy.Shape) error {
-	for _, prompt := range []task.Prompt{p.Train[0], p.HeldOut[0]} {
-		img := task.NewImage(s.Channels, s.Height, s.Width)
-		results, err := r.Score(context.Background(), []reward.Sample{{Prompt: prompt, Image: img}})
-		if err != nil {
-			return err
-		}
-		var failure *reward.Failure
-		if errors.As(results[0].Err, &failure) && mentions(failure, reward.BadPrompt) {
-			return fmt.Errorf("this reward cannot judge these prompts: %w", results[0].Err)
-		}
-	}
-	return nil
-}
-
-// mentions reports whether reason is in the chain of a failure.
-func mentions(f *reward.Failure, reason reward.Reason) bool {
-	for f.Reason != reason {
-		if !errors.As(f.Err, &f) {
-			return false
-		}
-	}
-	return true
 }
 
 // checkShape returns an error if the model draws pictures of another shape than

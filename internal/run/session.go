@@ -43,9 +43,9 @@ type Session struct {
 	// Model samples and trains: with the recipe's guidance and a fresh adapter.
 	Model *policy.Model
 
-	base       policy.Theta // what the run starts from, and KL is measured from
-	baseDigest string       // of its weights
-	total      *reward.Weighted
+	base       policy.Theta  // what the run starts from, and KL is measured from
+	baseDigest string        // of its weights
+	rewards    *rewards      // nil: none
 	headline   reward.Reward // what evaluations report first; nil: nothing is scored
 	judge      reward.Reward // in the same unit; may be nil
 	average    eval.Average
@@ -56,8 +56,21 @@ type Session struct {
 }
 
 // Open opens what a training recipe names. Every error is an [*config.Error] or a
-// [*SetupError]. [Session.Fits] says whether the devices have the memory to train.
+// [*SetupError]. [Session.Fits] says whether the devices have the memory to train. The
+// session is to be closed, as rewards may be processes.
 func Open(c *config.Config) (*Session, error) {
+	s, err := openToDraw(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.openRewards(); err != nil {
+		return nil, errors.Join(setup(err), s.Close())
+	}
+	return s, nil
+}
+
+// openToDraw opens what a training recipe names but for the rewards.
+func openToDraw(c *config.Config) (*Session, error) {
 	if err := c.CheckTrain(); err != nil {
 		return nil, err
 	}
@@ -83,10 +96,19 @@ func open(c *config.Config) (*Session, error) {
 	if err := problem.openImages(c, s.Model.Network.Shape()); err != nil {
 		return nil, err
 	}
-	if err := s.openRewards(); err != nil {
-		return nil, err
-	}
 	return s, s.prepare()
+}
+
+// Close ends the rewards. The session is not to be used any more.
+func (s *Session) Close() error {
+	var errs []error
+	if s.rewards != nil {
+		errs = append(errs, s.rewards.close())
+	}
+	if s.Problem != nil && s.Problem.references != nil {
+		errs = append(errs, s.Problem.references.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func newSession(c *config.Config, p *Problem) (*Session, error) {
@@ -98,12 +120,16 @@ func newSession(c *config.Config, p *Problem) (*Session, error) {
 
 // openRewards makes the rewards of the recipe and tries them on the model's shape.
 func (s *Session) openRewards() error {
-	var err error
-	if s.total, err = s.Problem.rewards(s.Config); err != nil {
+	shape := s.Model.Network.Shape()
+	if err := s.Problem.openReferences(s.Config, shape); err != nil {
 		return err
 	}
-	s.headline, s.judge, s.average = s.Problem.headline(s.Config, s.total)
-	if err := s.Problem.tryRewards(s.total, s.Model.Network.Shape()); err != nil {
+	var err error
+	if s.rewards, err = openRewards(s.Config, s.Problem.deps); err != nil {
+		return err
+	}
+	s.headline, s.judge, s.average = s.Problem.headline(s.Config, s.rewards.total)
+	if err := s.rewards.try(s.Problem, shape); err != nil {
 		return fmt.Errorf("%s: %w", s.Config.Path, err)
 	}
 	return nil
@@ -216,7 +242,7 @@ func (s *Session) trainer() (*grpo.Trainer, error) {
 	}
 	times := schedule(c.Rollout, s.Model.Network, c.Rollout.Steps)
 	return grpo.NewTrainer(grpo.Settings{
-		Model: s.Model, Reference: s.base, EMA: policy.NewEMA(theta, c.Train.EMADecay), Reward: s.total, Loss: loss(c.GRPO, s.total),
+		Model: s.Model, Reference: s.base, EMA: policy.NewEMA(theta, c.Train.EMADecay), Reward: s.rewards.total, Loss: loss(c.GRPO, s.rewards.total),
 		Prompts: grpo.NewPrompts(c.Seed, s.Problem.Train, s.encode),
 		Sampling: grpo.Sampling{
 			Schedule: times, Dynamics: dynamics(c.Rollout, times), Window: window(c.Rollout), SharedNoise: c.Rollout.SharedNoise,

@@ -11,7 +11,7 @@ import (
 
 // subset scores only the prompts that match; others fail, and so are in no mean.
 type subset struct {
-	reward.Reward
+	reward.Wrapper
 	name  string
 	match func(task.Prompt) bool
 }

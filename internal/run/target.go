@@ -59,7 +59,7 @@ func CheckEmbedded(world string) (string, error) {
 
 // OpenRun opens the averaged weights of a fine-tuning run at an iteration, at the
 // latest one that was saved for step < 0, with sets applied to its recipe. A base model
-// that is not the run's own is an error.
+// that is not the run's own is an error. There are no rewards: see [EvaluateRun].
 func OpenRun(dir string, step int, sets []string) (*Target, error) {
 	if !IsRun(dir) {
 		return nil, setup(notARun(dir))
@@ -68,7 +68,7 @@ func OpenRun(dir string, step int, sets []string) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := Open(c)
+	s, err := openToDraw(c)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +82,19 @@ func OpenRun(dir string, step int, sets []string) (*Target, error) {
 		return t, setup(s.checkBase(dir, info.Environment[baseKey]))
 	}
 	return t, setup(t.restore(dir, step))
+}
+
+// EvaluateRun opens a run as [OpenRun] does, with its rewards, for [Target.Evaluate]. It is
+// to be closed.
+func EvaluateRun(dir string, step int, sets []string) (*Target, error) {
+	t, err := OpenRun(dir, step, sets)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.openRewards(); err != nil {
+		return nil, errors.Join(setup(err), t.Close())
+	}
+	return t, nil
 }
 
 // restore loads the averaged weights of a checkpoint.
@@ -164,7 +177,7 @@ func modelFolder(path string) string {
 }
 
 // EvaluateModel opens a model folder, the model/ of a pretraining, or the embedded
-// model of that name, for [Target.Evaluate] by the protocol of c.
+// model of that name, for [Target.Evaluate] by the protocol of c. It is to be closed.
 func EvaluateModel(name string, c *config.Config) (*Target, error) {
 	own := *c
 	if _, err := os.Stat(name); err == nil {

@@ -136,8 +136,23 @@ func parse[T any](t *testing.T, path string) T {
 }
 
 // timeless returns the lines of metrics.jsonl without the figures that measure
-// time.
+// time, or what a process remembers.
 func timeless(t *testing.T, dir string) string {
+	t.Helper()
+	var out []byte
+	for _, m := range readLines(t, dir) {
+		for key := range m {
+			if key == eval.KeySeconds || strings.HasPrefix(key, "time/") || strings.HasSuffix(key, "/seconds") || strings.HasSuffix(key, "/cached") {
+				delete(m, key)
+			}
+		}
+		out = m.AppendJSON(out)
+	}
+	return string(out)
+}
+
+// readLines returns the lines of metrics.jsonl.
+func readLines(t *testing.T, dir string) []eval.Metrics {
 	t.Helper()
 	f, err := os.Open(filepath.Join(dir, "metrics.jsonl"))
 	if err != nil {
@@ -148,14 +163,5 @@ func timeless(t *testing.T, dir string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out []byte
-	for _, m := range lines {
-		for key := range m {
-			if key == eval.KeySeconds || strings.HasPrefix(key, "time/") {
-				delete(m, key)
-			}
-		}
-		out = m.AppendJSON(out)
-	}
-	return string(out)
+	return lines
 }

@@ -48,6 +48,7 @@ type trainRun struct {
 	tuned   *sampler     // evaluates the moving average
 	points  []eval.Point // the course, base first
 	warned  map[string]bool
+	failures
 	pending eval.Metrics // of the last iteration, until it is evaluated
 	samples int          // drawn for training so far
 	before  float64      // seconds of work of earlier starts
@@ -151,7 +152,19 @@ func (r *trainRun) prepare(restore func(*trainRun) error) error {
 		return err
 	}
 	r.judge = s.evaluator(r.options.Progress)
+	r.attend()
 	return nil
+}
+
+// attend makes the run say what there is to say of its rewards.
+func (r *trainRun) attend() {
+	rs := r.session.rewards
+	r.trainer.Waiting = func() func() { return rs.wait(r.options.Progress) }
+	for _, t := range rs.terms {
+		if t.evaluation && t.When == "always" {
+			r.say("reward %s is for evaluations only, by its own word: it is not trained on", t.plain.Name())
+		}
+	}
 }
 
 // restore continues from the latest whole checkpoint.

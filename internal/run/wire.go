@@ -171,6 +171,19 @@ func shares(name string, total *reward.Weighted) []grpo.Share {
 	panic(unknown("grpo.advantage", name))
 }
 
+// onFailure returns what makes a reward treat samples that it cannot score as a recipe wants.
+func onFailure(name string) func(reward.Reward) reward.Reward {
+	switch name {
+	case "drop-sample":
+		return reward.DropSample
+	case "drop-group":
+		return reward.DropGroup
+	case "stop":
+		return reward.Stop
+	}
+	panic(unknown("on_failure", name))
+}
+
 // loss returns the objective of a recipe with the reward total.
 func loss(c config.GRPO, total *reward.Weighted) grpo.Loss {
 	return grpo.Loss{

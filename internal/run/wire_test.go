@@ -51,25 +51,27 @@ func TestEveryWordIsWired(t *testing.T) {
 		}
 	}
 	wired := map[string]func(string){
-		"task.world":         func(string) {}, // TestEveryRecipe opens each
-		"train.mode":         func(string) {},
-		"rollout.dynamics":   rollout(func(r *config.Rollout, w string) { r.Dynamics = w }),
-		"rollout.schedule":   rollout(func(r *config.Rollout, w string) { r.Schedule = w }),
-		"rollout.window":     rollout(func(r *config.Rollout, w string) { r.Window = w }),
-		"grpo.ratio":         func(w string) { ratio(w) },
-		"grpo.step_weight":   func(w string) { stepWeight(w) },
-		"grpo.kl":            func(w string) { klForm(w) },
-		"grpo.advantage":     func(w string) { shares(w, &reward.Weighted{}) },
-		"grpo.advantage_std": func(w string) { spread(w) },
-		"optimizer.schedule": func(w string) { rate(w, 1, 10, 0.1).Factor(3) },
-		"pretrain.schedule":  func(w string) { rate(w, 1, 10, 0.1).Factor(3) },
-		"eval.solver":        func(w string) { solver(w) },
-		"pretrain.crop":      func(w string) { crop(w) },
-		"device.use":         func(string) {}, // compared in devices.go
-		"device.precision":   func(w string) { precision(w) },
-		"monitor.action":     func(string) {}, // compared in watch
-		"network.kind":       func(string) {}, // one word
-		"network.qk_norm":    func(string) {}, // passed on
+		"task.world":             func(string) {}, // TestEveryRecipe opens each
+		"train.mode":             func(string) {},
+		"rollout.dynamics":       rollout(func(r *config.Rollout, w string) { r.Dynamics = w }),
+		"rollout.schedule":       rollout(func(r *config.Rollout, w string) { r.Schedule = w }),
+		"rollout.window":         rollout(func(r *config.Rollout, w string) { r.Window = w }),
+		"grpo.ratio":             func(w string) { ratio(w) },
+		"grpo.step_weight":       func(w string) { stepWeight(w) },
+		"grpo.kl":                func(w string) { klForm(w) },
+		"grpo.advantage":         func(w string) { shares(w, &reward.Weighted{}) },
+		"grpo.advantage_std":     func(w string) { spread(w) },
+		"optimizer.schedule":     func(w string) { rate(w, 1, 10, 0.1).Factor(3) },
+		"pretrain.schedule":      func(w string) { rate(w, 1, 10, 0.1).Factor(3) },
+		"eval.solver":            func(w string) { solver(w) },
+		"pretrain.crop":          func(w string) { crop(w) },
+		"device.use":             func(string) {}, // compared in devices.go
+		"device.precision":       func(w string) { precision(w) },
+		"monitor.action":         func(string) {}, // compared in watch
+		"reward.NAME.when":       func(string) {}, // compared in openTerm
+		"reward.NAME.on_failure": func(w string) { onFailure(w) },
+		"network.kind":           func(string) {}, // one word
+		"network.qk_norm":        func(string) {}, // passed on
 	}
 	word := regexp.MustCompile(`"([^"]*)"`)
 	for _, k := range config.Keys() {
