@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -53,6 +55,9 @@ func readFile(name string) (string, error) {
 		defer f.Close()
 		var b []byte
 		if b, err = io.ReadAll(io.LimitReader(f, maxSize+1)); err == nil {
+			if info, e := f.Stat(); e == nil && info.Size() > maxSize {
+				return "", errTooLarge(info.Size())
+			}
 			return string(b), nil
 		}
 	}
@@ -61,6 +66,10 @@ func readFile(name string) (string, error) {
 		err = p.Err
 	}
 	return "", err
+}
+
+func errTooLarge(bytes int64) error {
+	return fmt.Errorf("file has %d bytes; the limit is %d", bytes, maxSize)
 }
 
 // Load opens a recipe and reads it with sets, a list of "section.key=value" that
@@ -89,6 +98,10 @@ func (r Recipe) Config(sets []string) (*Config, error) {
 	c := Default()
 	d := decoder{}
 	d.table("", tree, reflect.ValueOf(&c).Elem())
+	// The TOML parser takes "a.b = 1" and then "a = 2", and drops the latter.
+	if offsets := slices.Sorted(maps.Keys(where.again)); len(d.problems) == 0 && len(offsets) > 0 {
+		return nil, r.twice(where, offsets[0])
+	}
 	if len(d.problems) == 0 {
 		d.problems = check(&c)
 	}
@@ -102,7 +115,7 @@ func (r Recipe) Config(sets []string) (*Config, error) {
 // parse returns the recipe as a tree, and where its keys are.
 func (r Recipe) parse() (map[string]any, layout, error) {
 	if len(r.Text) > maxSize {
-		return nil, layout{}, &Error{File: r.Path, Message: fmt.Sprintf("file exceeds the limit of %d bytes", maxSize)}
+		return nil, layout{}, &Error{File: r.Path, Message: errTooLarge(int64(len(r.Text))).Error()}
 	}
 	if !utf8.ValidString(r.Text) {
 		i := strings.IndexRune(strings.ToValidUTF8(r.Text, "\uffff"), '\uffff')
@@ -125,42 +138,62 @@ func (r Recipe) syntax(err error, where layout) *Error {
 	if !errors.As(err, &p) {
 		return &Error{File: r.Path, Message: err.Error()}
 	}
-	for offset, path := range where.again {
-		if strings.Count(r.Text[:offset], "\n")+1 == p.Position.Line {
-			first := strings.Count(r.Text[:where.spans[path].key], "\n") + 1
-			return at(r.Path, r.Text, offset, fmt.Sprintf("key %q is already set on line %d", clip(path), first))
+	for offset, line := 0, 1; offset < len(r.Text) && line <= p.Position.Line; offset++ {
+		if r.Text[offset] == '\n' {
+			line++
+		}
+		if _, ok := where.again[offset]; ok && line == p.Position.Line {
+			return r.twice(where, offset)
 		}
 	}
 	return at(r.Path, r.Text, p.Position.Start, p.Message)
 }
 
+// twice makes the error of a key at an offset that was set before.
+func (r Recipe) twice(where layout, offset int) *Error {
+	path := where.again[offset]
+	first := strings.Count(r.Text[:where.spans[path].key], "\n") + 1
+	return at(r.Path, r.Text, offset, fmt.Sprintf("key %q is already set on line %d", clip(path), first))
+}
+
 // first returns the problem that comes first: those of --set, then by place in the
 // recipe, then those that have no place.
 func (r Recipe) first(problems []problem, where layout, changed overrides) *Error {
-	var best *Error
-	rank := 0
-	for _, p := range problems {
-		e, at := r.place(p, where, changed)
-		if best == nil || at < rank {
-			best, rank = e, at
+	rank := func(p problem) int {
+		set, s := p.place(where, changed)
+		switch {
+		case set != "":
+			return -1
+		case s == nil:
+			return len(r.Text)
 		}
+		return s.key
 	}
-	return best
+	p := slices.MinFunc(problems, func(a, b problem) int { return rank(a) - rank(b) })
+	switch set, s := p.place(where, changed); {
+	case set != "":
+		return setError(set, p.message)
+	case s == nil:
+		return &Error{File: r.Path, Message: p.message}
+	case p.atKey:
+		return at(r.Path, r.Text, s.key, p.message)
+	default:
+		return at(r.Path, r.Text, s.value, p.message)
+	}
 }
 
-// place makes the error of a problem, and returns its rank among others.
-func (r Recipe) place(p problem, where layout, changed overrides) (*Error, int) {
+// place returns the argument of --set, or else where in the recipe the problem is; nil if
+// it has no place.
+func (p problem) place(where layout, changed overrides) (set string, s *span) {
 	for key := range strings.SplitSeq(p.key, "|") {
 		if set, ok := changed.find(key); ok {
-			return setError(set, p.message), -1
+			return set, nil
 		}
-		if s, ok := where.find(key); ok && p.atKey {
-			return at(r.Path, r.Text, s.key, p.message), s.key
-		} else if ok {
-			return at(r.Path, r.Text, s.value, p.message), s.key
+		if s, ok := where.find(key); ok {
+			return "", &s
 		}
 	}
-	return &Error{File: r.Path, Message: p.message}, len(r.Text)
+	return "", nil
 }
 
 // find returns the span of a key. An element "a.b[2]" is where "a.b" is.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -11,7 +12,17 @@ import (
 // no bound of its own and its recursion would exhaust the stack.
 const maxDepth = 16
 
-var errTooDeep = errors.New("nested deeper than 16 levels")
+// More bounds, far above what recipes need, so that none takes long to read.
+const (
+	maxItems = 10_000 // keys and elements of arrays
+	maxPath  = 1000   // bytes of a key with those of its tables
+)
+
+var (
+	errTooDeep = errors.New("nested deeper than 16 levels")
+	errTooMany = fmt.Errorf("more than %d keys and elements of arrays", maxItems)
+	errTooLong = fmt.Errorf("key with more than %d bytes", maxPath)
+)
 
 // span is where a key and its value begin, as byte offsets.
 type span struct{ key, value int }
@@ -23,8 +34,8 @@ type layout struct {
 }
 
 // locate finds the keys of text. Where text is not valid TOML it does what it can
-// and leaves the complaint to the parser; it fails only on errTooDeep, whose
-// offset it returns.
+// and leaves the complaint to the parser; it fails only on what is beyond a bound, and
+// returns its offset.
 func locate(text string) (layout, int, error) {
 	s := scanner{text: text, layout: layout{map[string]span{}, map[int]string{}}}
 	err := s.document()
@@ -34,6 +45,7 @@ func locate(text string) (layout, int, error) {
 type scanner struct {
 	text   string
 	pos    int
+	items  int
 	layout layout
 }
 
@@ -143,7 +155,15 @@ func (s *scanner) key(prefix string) (string, error) {
 		if parts > maxDepth {
 			return "", errTooDeep
 		}
-		path = join(path, s.keyPart())
+		part := s.keyPart()
+		if len(path)+len(part) > maxPath {
+			s.pos = begin
+			return "", errTooLong
+		}
+		if s.items++; s.items > maxItems {
+			return "", errTooMany
+		}
+		path = join(path, part)
 		s.skip(" \t")
 		if s.peek() != '.' {
 			return path, nil
@@ -160,6 +180,9 @@ func (s *scanner) keyPart() string {
 	begin := s.pos
 	if c := s.peek(); c == '"' || c == '\'' {
 		s.quoted(s.text[s.pos : s.pos+1])
+		if raw := s.text[begin+1 : max(begin+1, s.pos-1)]; !strings.Contains(raw, `\`) {
+			return raw
+		}
 		var k map[string]any
 		if _, err := toml.Decode(s.text[begin:s.pos]+" = 0", &k); err == nil {
 			for name := range k {
@@ -211,6 +234,9 @@ func (s *scanner) list(end byte, element func() error) error {
 		if s.peek() == end {
 			s.pos++
 			return nil
+		}
+		if s.items++; s.items > maxItems {
+			return errTooMany
 		}
 		begin := s.pos
 		if err := element(); err != nil {
