@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"flowgrpo/configs"
+	"flowgrpo/internal/costtest"
 )
 
 func parse(text string, sets ...string) (*Config, error) {
@@ -462,8 +463,8 @@ func TestOtherNames(t *testing.T) {
 	}
 }
 
-// FuzzLoad: no input panics or hangs, errors print, and what loads survives a
-// round trip.
+// FuzzLoad: no input panics or costs too much, errors are short, and what loads survives
+// a round trip.
 func FuzzLoad(f *testing.F) {
 	for _, name := range configs.List() {
 		text, _ := configs.Read(name)
@@ -474,7 +475,9 @@ func FuzzLoad(f *testing.F) {
 	f.Add("[reward.a]\nkind='x'\n\"é\"=[[],[\"\\u007f\"]]\n[reward.a.t]\nz=-0.0", "name=\"")
 	f.Fuzz(func(t *testing.T, text, set string) {
 		for _, sets := range [][]string{nil, {set}} {
-			c, err := parse(text, sets...)
+			var c *Config
+			var err error
+			costtest.Bounded(t, len(text)+len(set), func() { c, err = parse(text, sets...) })
 			if err == nil {
 				roundTrip(t, c)
 			} else if first, _, _ := strings.Cut(err.Error(), "\n"); len(first) > 2000 {

@@ -3,39 +3,12 @@ package safetensors
 import (
 	"bytes"
 	"fmt"
-	"runtime/metrics"
 	"strings"
 	"testing"
 	"testing/fstest"
-	"time"
 
-	"flowgrpo/internal/longtest"
+	"flowgrpo/internal/costtest"
 )
-
-// What a reader may cost. The time is only looked at where long tests are asked for.
-const (
-	heapFactor = 8        // bytes allocated, in all, per byte of input
-	heapBase   = 16 << 20 // and beside that
-	timeLimit  = time.Second
-)
-
-// bounded calls f and fails if it allocates too much, or takes too long, for an input
-// of size bytes.
-func bounded(t *testing.T, size int, f func()) {
-	t.Helper()
-	heap := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	metrics.Read(heap)
-	before, clock := heap[0].Value.Uint64(), time.Now()
-	f()
-	took := time.Since(clock)
-	metrics.Read(heap)
-	if got, limit := heap[0].Value.Uint64()-before, uint64(heapFactor*size+heapBase); got > limit {
-		t.Errorf("%d bytes allocated for an input of %d, want at most %d", got, size, limit)
-	}
-	if longtest.Asked() && took > timeLimit {
-		t.Errorf("%v for an input of %d bytes, want at most %v", took, size, timeLimit)
-	}
-}
 
 // FuzzRead: no input panics or costs too much, and what is accepted covers its bytes
 // and survives a round trip.
@@ -50,7 +23,7 @@ func FuzzRead(f *testing.F) {
 		var file *File
 		var tensors []Tensor
 		var err error
-		bounded(t, len(in), func() {
+		costtest.Bounded(t, len(in), func() {
 			if file, err = readBytes(in); err != nil {
 				return
 			}
@@ -131,7 +104,7 @@ func TestLargestHeaders(t *testing.T) {
 		"longest shape":  {`{"a":{"shape":[1` + strings.Repeat(",1", 12_000_000) + `]}}`, 0, `tensor "a": shape has 12000001 entries; the limit is 16`},
 	} {
 		file := raw(tc.header, zeros(tc.data)...)
-		bounded(t, len(file), func() {
+		costtest.Bounded(t, len(file), func() {
 			_, err := readBytes(file)
 			if tc.want == "" && err != nil || tc.want != "" && (err == nil || err.Error() != "m.safetensors: "+tc.want) {
 				t.Errorf("%s: %v, want %q", name, err, tc.want)
@@ -149,7 +122,7 @@ func FuzzIndex(f *testing.F) {
 	shard := raw(`{`+one("a", "U8", "", "0,1")+`}`, 7)
 	f.Fuzz(func(t *testing.T, in []byte) {
 		files := fstest.MapFS{"d/i.index.json": {Data: in}, "d/m-1.safetensors": {Data: shard}, "m-1.safetensors": {Data: shard}}
-		bounded(t, len(in), func() {
+		costtest.Bounded(t, len(in), func() {
 			file, err := ReadFS(files, "d/i.index.json")
 			if err != nil {
 				return
