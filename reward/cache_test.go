@@ -30,7 +30,7 @@ func (a *remembering) Score(ctx context.Context, batch []Sample) ([]Result, erro
 	a.mu.Lock()
 	a.calls = append(a.calls, call)
 	a.mu.Unlock()
-	return each(ctx, a.name, batch, func(s Sample) (float64, map[string]float64, error) {
+	return Each(ctx, a.name, batch, func(s Sample) (float64, map[string]float64, error) {
 		if s.Prompt.ID == 13 {
 			return 0, nil, fail(BadPrompt, "not this one")
 		}

@@ -209,7 +209,7 @@ func TestCheckedKeepsErrors(t *testing.T) {
 // A panic inside one sample of a built-in reward costs that sample only, without Checked.
 func TestEachPanicCostsOneSample(t *testing.T) {
 	t.Parallel()
-	got, err := each(t.Context(), "s", batchOf(5), func(s Sample) (float64, map[string]float64, error) {
+	got, err := Each(t.Context(), "s", batchOf(5), func(s Sample) (float64, map[string]float64, error) {
 		if s.Prompt.ID == 12 {
 			panic("reader broke")
 		}

@@ -31,7 +31,7 @@ const mostColorful = 298
 
 // Score implements [Reward].
 func (c Colorfulness) Score(ctx context.Context, batch []Sample) ([]Result, error) {
-	return each(ctx, c.name, batch, func(s Sample) (float64, map[string]float64, error) {
+	return Each(ctx, c.name, batch, func(s Sample) (float64, map[string]float64, error) {
 		return colorfulness(s.Image), nil, nil
 	})
 }

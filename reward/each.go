@@ -34,14 +34,6 @@ func (l label) Info() Info { return l.info }
 // numbers fails before score sees it, and a panic in score, or an error, fails its own
 // sample only. A cancelled context is an error. name is the reward's.
 func Each(ctx context.Context, name string, batch []Sample, score func(Sample) (float64, map[string]float64, error)) ([]Result, error) {
-	return each(ctx, name, batch, score)
-}
-
-// each scores every sample of batch on its own, on all CPUs, and returns the
-// results in order. What one sample gets never depends on the others. A picture
-// that is not all finite numbers fails before score sees it, and a panic in
-// score fails its own sample only. A cancelled context is an error.
-func each(ctx context.Context, name string, batch []Sample, score func(Sample) (float64, map[string]float64, error)) ([]Result, error) {
 	results := make([]Result, len(batch))
 	iter.ForEachIdx(batch, func(i int, s *Sample) {
 		if ctx.Err() == nil {

@@ -24,7 +24,7 @@ func NewEntropy(name string) Entropy { return Entropy{pure(name, 0, 8)} }
 
 // Score implements [Reward].
 func (e Entropy) Score(ctx context.Context, batch []Sample) ([]Result, error) {
-	return each(ctx, e.name, batch, func(s Sample) (float64, map[string]float64, error) {
+	return Each(ctx, e.name, batch, func(s Sample) (float64, map[string]float64, error) {
 		return entropy(luma(s.Image)), nil, nil
 	})
 }

@@ -69,7 +69,7 @@ type PanicError struct {
 // Error implements error; it leaves the stack out.
 func (p *PanicError) Error() string { return fmt.Sprint(p.Value) }
 
-// fail returns a Failure that still lacks its address, which each fills in.
+// fail returns a Failure that still lacks its address, which Each fills in.
 func fail(reason Reason, format string, args ...any) error {
 	return &Failure{Reason: reason, Err: fmt.Errorf(format, args...)}
 }

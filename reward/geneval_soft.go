@@ -48,7 +48,7 @@ func NewGenEvalSoft(name string, detector task.Detector, rules GenEvalRules) *Ge
 
 // Score implements [Reward].
 func (g *GenEvalSoft) Score(ctx context.Context, batch []Sample) ([]Result, error) {
-	return each(ctx, g.name, batch, func(s Sample) (float64, map[string]float64, error) {
+	return Each(ctx, g.name, batch, func(s Sample) (float64, map[string]float64, error) {
 		t, objs, err := look(g.detector, g.rules, s)
 		if err != nil {
 			return 0, nil, err

@@ -37,7 +37,7 @@ const nilDetector = "reward: nil detector"
 
 // Score implements [Reward].
 func (g *GenEval) Score(ctx context.Context, batch []Sample) ([]Result, error) {
-	return each(ctx, g.name, batch, func(s Sample) (float64, map[string]float64, error) {
+	return Each(ctx, g.name, batch, func(s Sample) (float64, map[string]float64, error) {
 		t, objs, err := look(g.detector, g.rules, s)
 		if err != nil || !t.strict(objs, t.matches(objs)) {
 			return 0, nil, err

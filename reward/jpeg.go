@@ -29,7 +29,7 @@ func NewJPEGCompressibilityDDPO(name string) *JPEG { return &JPEG{pure(name, 0, 
 
 // Score implements [Reward].
 func (j *JPEG) Score(ctx context.Context, batch []Sample) ([]Result, error) {
-	return each(ctx, j.name, batch, func(s Sample) (float64, map[string]float64, error) {
+	return Each(ctx, j.name, batch, func(s Sample) (float64, map[string]float64, error) {
 		kB, err := jpegKB(s.Image)
 		if err != nil {
 			return 0, nil, fail(BadImage, "%w", err)

@@ -15,7 +15,7 @@ func NewBrightness(name string) Brightness { return Brightness{pure(name, 0, 1)}
 
 // Score implements [Reward].
 func (b Brightness) Score(ctx context.Context, batch []Sample) ([]Result, error) {
-	return each(ctx, b.name, batch, func(s Sample) (float64, map[string]float64, error) {
+	return Each(ctx, b.name, batch, func(s Sample) (float64, map[string]float64, error) {
 		mean, _ := moments(luma(s.Image))
 		return min(mean, 1), nil, nil // rounding may pass 1
 	})
@@ -30,7 +30,7 @@ func NewContrast(name string) Contrast { return Contrast{pure(name, 0, 1)} }
 
 // Score implements [Reward].
 func (c Contrast) Score(ctx context.Context, batch []Sample) ([]Result, error) {
-	return each(ctx, c.name, batch, func(s Sample) (float64, map[string]float64, error) {
+	return Each(ctx, c.name, batch, func(s Sample) (float64, map[string]float64, error) {
 		_, variance := moments(luma(s.Image))
 		return min(2*math.Sqrt(variance), 1), nil, nil // rounding may pass 1
 	})

@@ -41,7 +41,7 @@ func NewPromptLength(name string, least, most int) (PromptLength, error) {
 
 // Score implements [Reward].
 func (p PromptLength) Score(ctx context.Context, batch []Sample) ([]Result, error) {
-	return each(ctx, p.name, batch, func(s Sample) (float64, map[string]float64, error) {
+	return Each(ctx, p.name, batch, func(s Sample) (float64, map[string]float64, error) {
 		n := len(words(s.Prompt.Text))
 		parts := map[string]float64{"words": float64(n), "characters": float64(utf8.RuneCountInString(s.Prompt.Text))}
 		return indicator(n >= p.min && (p.max == 0 || n <= p.max)), parts, nil

@@ -71,7 +71,7 @@ func NewPromptWords(name string, list []string) (*PromptWords, error) {
 
 // Score implements [Reward].
 func (p *PromptWords) Score(ctx context.Context, batch []Sample) ([]Result, error) {
-	return each(ctx, p.name, batch, func(s Sample) (float64, map[string]float64, error) {
+	return Each(ctx, p.name, batch, func(s Sample) (float64, map[string]float64, error) {
 		text, found := normalized(s.Prompt.Text), 0
 		for _, entry := range p.list {
 			if strings.Contains(text, entry) {

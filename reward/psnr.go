@@ -37,7 +37,7 @@ func NewPSNR(name string, references References) *PSNR {
 
 // Score implements [Reward].
 func (p *PSNR) Score(ctx context.Context, batch []Sample) ([]Result, error) {
-	return each(ctx, p.name, batch, func(s Sample) (float64, map[string]float64, error) {
+	return Each(ctx, p.name, batch, func(s Sample) (float64, map[string]float64, error) {
 		ref, err := referenceOf(p.references, s)
 		if err != nil {
 			return 0, nil, err

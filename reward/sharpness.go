@@ -23,7 +23,7 @@ func NewSharpness(name string) Sharpness { return Sharpness{pure(name, 0, 16)} }
 
 // Score implements [Reward].
 func (s Sharpness) Score(ctx context.Context, batch []Sample) ([]Result, error) {
-	return each(ctx, s.name, batch, func(s Sample) (float64, map[string]float64, error) {
+	return Each(ctx, s.name, batch, func(s Sample) (float64, map[string]float64, error) {
 		_, variance := moments(laplacian(luma(s.Image), s.Image.H, s.Image.W))
 		return variance, nil, nil
 	})

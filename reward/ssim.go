@@ -35,7 +35,7 @@ func NewSSIM(name string, references References) *SSIM {
 
 // Score implements [Reward].
 func (m *SSIM) Score(ctx context.Context, batch []Sample) ([]Result, error) {
-	return each(ctx, m.name, batch, func(s Sample) (float64, map[string]float64, error) {
+	return Each(ctx, m.name, batch, func(s Sample) (float64, map[string]float64, error) {
 		ref, err := referenceOf(m.references, s)
 		if err != nil {
 			return 0, nil, err

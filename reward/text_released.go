@@ -33,7 +33,7 @@ func NewTextReleased(name string, reader task.Reader) *TextReleased {
 
 // Score implements [Reward].
 func (t *TextReleased) Score(ctx context.Context, batch []Sample) ([]Result, error) {
-	return each(ctx, t.name, batch, func(s Sample) (float64, map[string]float64, error) {
+	return Each(ctx, t.name, batch, func(s Sample) (float64, map[string]float64, error) {
 		target, err := Target(s.Prompt)
 		if err != nil {
 			return 0, nil, err

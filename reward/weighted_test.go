@@ -18,7 +18,7 @@ type constant struct {
 func (c constant) Name() string { return c.name }
 
 func (c constant) Score(ctx context.Context, batch []Sample) ([]Result, error) {
-	return each(ctx, c.name, batch, func(Sample) (float64, map[string]float64, error) {
+	return Each(ctx, c.name, batch, func(Sample) (float64, map[string]float64, error) {
 		return c.v, map[string]float64{"half": c.v / 2}, nil
 	})
 }
@@ -29,7 +29,7 @@ type picky struct{ name string }
 func (p picky) Name() string { return p.name }
 
 func (p picky) Score(ctx context.Context, batch []Sample) ([]Result, error) {
-	return each(ctx, p.name, batch, func(s Sample) (float64, map[string]float64, error) {
+	return Each(ctx, p.name, batch, func(s Sample) (float64, map[string]float64, error) {
 		if s.Prompt.ID == 11 {
 			return 0, nil, fail(BadPrompt, "not this one")
 		}

@@ -40,7 +40,7 @@ func train(t *testing.T, params map[string]any) (weights []byte, rewards []strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	// defer s.Close()
+	defer s.Close()
 	dir := filepath.Join(t.TempDir(), "run")
 	if _, err := run.Train(t.Context(), s, run.Options{Dir: dir}); err != nil {
 		t.Fatal(err)
