@@ -54,6 +54,8 @@ type Settings struct {
 	Workers    int   // gradient programs of the processor at a time; results do not depend on it
 
 	Backends []graph.Backend // that compute gradients; none: Workers slots of the processor
+	// OnLost, if not nil, is told of each of Backends when it is lost; see [policy.Team].
+	OnLost func(b graph.Backend, err error)
 
 	// Waiting, if not nil, is called when the rollout of an iteration is over and rewards are
 	// waited for, and what it returns when they are there.

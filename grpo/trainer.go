@@ -50,8 +50,10 @@ func NewTrainer(s Settings) *Trainer {
 	if len(backends) == 0 {
 		backends = make([]graph.Backend, s.Workers) // slots of the processor
 	}
+	team := s.Model.NewTeamOn(backends, theta)
+	team.OnLost = s.OnLost
 	return &Trainer{
-		Settings: s, team: s.Model.NewTeamOn(backends, theta), grad: make([]float32, theta.Size()),
+		Settings: s, team: team, grad: make([]float32, theta.Size()),
 		references: map[*policy.Replica]*policy.Replica{},
 	}
 }

@@ -40,6 +40,10 @@ func TeamBytes(trained int) int { return 4 * trained * (lanesOf(trained) - 1) }
 // trained parameter, and per worker the buffers of a replica's programs
 // ([Replica.Bytes]). They are allocated when they are first needed. The weights are shared.
 type Team struct {
+	// OnLost, if not nil, is told of each backend when it is lost, by several goroutines
+	// maybe. It is to be set before the first gradient.
+	OnLost func(b graph.Backend, err error)
+
 	replicas chan *Replica
 	workers  int
 	lanes    [][]float32
@@ -147,7 +151,7 @@ func (t *Team) each(ctx context.Context, f func(r *Replica) error) error {
 func (t *Team) with(r *Replica, f func(r *Replica) error) (lost bool, err error) {
 	defer func() {
 		if lost {
-			t.drop(err)
+			t.drop(r.backend, err)
 		} else {
 			t.replicas <- r
 		}
@@ -157,12 +161,15 @@ func (t *Team) with(r *Replica, f func(r *Replica) error) (lost bool, err error)
 	return err != nil && ok && b.Lost(err), err
 }
 
-// drop counts a replica as lost.
-func (t *Team) drop(err error) {
+// drop counts the replica of a backend as lost.
+func (t *Team) drop(b graph.Backend, err error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.alive--
 	t.lost = append(t.lost, err)
+	t.mu.Unlock()
+	if t.OnLost != nil {
+		t.OnLost(b, err)
+	}
 }
 
 // allLost returns an error if no replica is left.

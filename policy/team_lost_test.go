@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"flowgrpo/internal/graph"
@@ -27,7 +28,19 @@ func TestTeamSurvivesLostBackends(t *testing.T) {
 	const batches = 20
 	sum := func(backends []graph.Backend, fails func(r *Replica, i int) bool) ([]float32, error) {
 		grad := make([]float32, size)
-		err := m.NewTeamOn(backends, m.Theta()).Gradient(context.Background(), grad, batches, func(r *Replica, s *Sum, i int) error {
+		var lost atomic.Int32
+		team := m.NewTeamOn(backends, m.Theta())
+		team.OnLost = func(b graph.Backend, err error) {
+			if lost.Add(1); b != (flaky{}) || !errors.Is(err, errLost) {
+				t.Errorf("lost backend %v: %v", b, err)
+			}
+		}
+		defer func() {
+			if want := len(team.lost); int(lost.Load()) != want {
+				t.Errorf("told of %d lost backends, want %d", lost.Load(), want)
+			}
+		}()
+		err := team.Gradient(context.Background(), grad, batches, func(r *Replica, s *Sum, i int) error {
 			if fails(r, i) {
 				return errLost
 			}

@@ -63,7 +63,7 @@ func (s *sampleFlags) run(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	images, err := target.Draw(stopOf(cmd.Context()), s.prompts, s.n, s.steps, s.seed)
+	images, err := target.Draw(stopOf(cmd.Context()), s.prompts, s.n, s.steps, s.seed, newPlain(cmd.ErrOrStderr()))
 	if err != nil {
 		return err
 	}

@@ -22,11 +22,13 @@ type Settings struct {
 	MicroBatch int             // samples per gradient program
 	Workers    int             // goroutines; the result does not depend on it
 	Backends   []graph.Backend // that compute gradients; none: Workers slots of the processor
-	EMADecay   float64         // of the weights that are evaluated and saved
-	TimeMean   float64         // t = sigmoid(N(TimeMean, TimeStd²)), logit-normal
-	TimeStd    float64
-	Dropout    float64 // fraction of captions replaced by "", for guidance
-	Optimizer  optim.Settings
+	// OnLost, if not nil, is told of each of Backends when it is lost; see [policy.Team].
+	OnLost    func(b graph.Backend, err error)
+	EMADecay  float64 // of the weights that are evaluated and saved
+	TimeMean  float64 // t = sigmoid(N(TimeMean, TimeStd²)), logit-normal
+	TimeStd   float64
+	Dropout   float64 // fraction of captions replaced by "", for guidance
+	Optimizer optim.Settings
 }
 
 // A Trainer trains a captioned network by flow matching (Lipman et al.,
@@ -55,6 +57,7 @@ func NewTrainer(m *policy.Model, source task.Source, s Settings) *Trainer {
 	if len(s.Backends) > 0 {
 		tr.team = m.NewTeamOn(s.Backends, theta)
 	}
+	tr.team.OnLost = s.OnLost
 	return tr
 }
 

@@ -181,22 +181,12 @@ func (d *devices) backends() ([]graph.Backend, error) {
 	cards, err := d.cards()
 	var list []graph.Backend
 	for _, c := range cards {
-		list = append(list, gradientQueue{c.queues[0], d})
+		list = append(list, c.queues[0])
 	}
 	return list, err
 }
 
-// A gradientQueue reports its own loss: a team of workers tells nobody.
-type gradientQueue struct {
-	*queue
-	of *devices
-}
-
-// Lost implements [policy.Fallible].
-func (q gradientQueue) Lost(err error) bool {
-	lost := q.queue.Lost(err)
-	if lost {
-		q.of.report(rollout.Failure{Device: q.name, Err: err})
-	}
-	return lost
+// lostBackend reports one of the backends.
+func (d *devices) lostBackend(b graph.Backend, err error) {
+	d.report(rollout.Failure{Device: b.(*queue).name, Err: err})
 }

@@ -179,7 +179,9 @@ func (r *pretrainRun) work(ctx context.Context, half bool) error {
 	if err != nil {
 		return err
 	}
-	r.trainer = pretrain.NewTrainer(r.Model, r.source, pretrainSettings(r.Config, backends))
+	settings := pretrainSettings(r.Config, backends)
+	settings.OnLost = r.devices.lostBackend
+	r.trainer = pretrain.NewTrainer(r.Model, r.source, settings)
 	if r.tuned, err = r.sampler(r.trainer.EMA.Average, nil); err != nil {
 		return err
 	}

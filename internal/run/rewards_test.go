@@ -253,7 +253,7 @@ func TestOnlyEvaluationsOpenRewards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := target.Draw(t.Context(), []string{"x"}, 1, 2, 1); err != nil || spyCalled("drawspy") != before {
+	if _, err := target.Draw(t.Context(), []string{"x"}, 1, 2, 1, Silent{}); err != nil || spyCalled("drawspy") != before {
 		t.Errorf("drawing opens rewards, or error %v", err)
 	}
 	target, err = EvaluateRun(dir, -1, nil)

@@ -248,7 +248,7 @@ func (s *Session) trainer() (*grpo.Trainer, error) {
 			Schedule: times, Dynamics: dynamics(c.Rollout, times), Window: window(c.Rollout), SharedNoise: c.Rollout.SharedNoise,
 		},
 		Seed: c.Seed, Groups: c.Rollout.Groups, GroupSize: c.Rollout.GroupSize, Keep: c.GRPO.Keep,
-		Passes: c.GRPO.Passes, MicroBatch: c.GRPO.MicroBatch, Workers: s.workers, Backends: backends,
+		Passes: c.GRPO.Passes, MicroBatch: c.GRPO.MicroBatch, Workers: s.workers, Backends: backends, OnLost: s.devices.lostBackend,
 		Adam:    optim.NewAdamW(theta.Size(), adam(c.Optimizer, c.Train.Iterations*c.GRPO.Passes)),
 		Rollout: pool,
 	}), nil

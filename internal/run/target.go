@@ -197,7 +197,8 @@ func EvaluateModel(name string, c *config.Config) (*Target, error) {
 
 // Draw draws n pictures of every prompt with the ODE in the given number of steps.
 // Equal seeds draw from equal noise.
-func (t *Target) Draw(ctx context.Context, prompts []string, n, steps int, seed int64) ([]task.Image, error) {
+func (t *Target) Draw(ctx context.Context, prompts []string, n, steps int, seed int64, progress Progress) ([]task.Image, error) {
+	t.sayLost(progress)
 	s, err := t.sampler(t.theta, nil)
 	if err != nil {
 		return nil, err
@@ -210,6 +211,13 @@ func (t *Target) Draw(ctx context.Context, prompts []string, n, steps int, seed 
 	return s.Sample(ctx, list, n, eval.Mode{Name: "ode", Steps: steps})
 }
 
+// sayLost makes progress tell of devices that are lost.
+func (t *Target) sayLost(progress Progress) {
+	t.devices.onLost = func(f rollout.Failure) {
+		progress.Say("warning: device %s is lost and does no more work: %v", f.Device, f.Err)
+	}
+}
+
 // Evaluate runs the full protocol.
 func (t *Target) Evaluate(ctx context.Context, progress Progress) (eval.Evaluation, error) {
 	if own, drawn := t.Model.Shift, shift(t.Config.Rollout, t.Model.Network); t.isModel && own > 0 && own != drawn {
@@ -217,9 +225,7 @@ func (t *Target) Evaluate(ctx context.Context, progress Progress) (eval.Evaluati
 			"--set rollout.schedule=sd3 --set rollout.shift=%g draws as the model wants it", own, drawn, own)
 	}
 	e := t.evaluator(progress)
-	t.devices.onLost = func(f rollout.Failure) {
-		progress.Say("warning: device %s is lost and does no more work: %v", f.Device, f.Err)
-	}
+	t.sayLost(progress)
 	var from *sampler
 	var err error
 	if t.Iteration > 0 {
