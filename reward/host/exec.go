@@ -179,7 +179,7 @@ func (e *execSettings) meet(ctx context.Context, s *settings, proc *process, tok
 	select {
 	case g = <-proc.greeting:
 	case <-time.After(s.startTimeout):
-		return nil, fmt.Errorf("no handshake line on standard output within %v", s.startTimeout)
+		return nil, fmt.Errorf("no handshake line on standard output within %v (start_timeout); what takes long belongs into loading, after it", s.startTimeout)
 	case <-ctx.Done():
 		return nil, errClosed
 	}

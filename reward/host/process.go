@@ -21,6 +21,9 @@ const (
 	// drainGrace is how long the last words of a program that has ended are awaited:
 	// a child that left its process group may hold the pipe.
 	drainGrace = 100 * time.Millisecond
+	// endGrace is how long a program that broke its connection has to end: the
+	// connection breaks a moment before.
+	endGrace = 300 * time.Millisecond
 )
 
 // A process is a running program with its pipes.
@@ -49,7 +52,6 @@ func launch(e *execSettings, token string) (*process, error) {
 	}
 	p := &process{folder: folder, greeting: make(chan greeting, 1), exited: make(chan struct{})}
 	p.cmd = exec.Command(e.path, e.command[1:]...)
-	p.cmd.Args[0] = e.command[0]
 	p.cmd.Dir = e.dir
 	if e.dir == "" {
 		p.cmd.Dir = folder
@@ -174,14 +176,26 @@ func (p *process) signal(atOnce bool) {
 	}
 }
 
-// end says how the program ended, or "" if it has not.
+// end says how the program ended, or "" if it does not within endGrace.
 func (p *process) end() string {
 	select {
 	case <-p.exited:
 		return describeExit(p.cmd.ProcessState)
-	case <-time.After(drainGrace): // a connection breaks a moment before its program has ended
+	case <-time.After(endGrace):
 		return ""
 	}
+}
+
+// cause returns why the program did not answer, which so far is err.
+func (p *process) cause(err error, hangs bool) error {
+	end := ""
+	if !hangs {
+		end = p.end()
+	}
+	if end == "" {
+		return p.withLastWords(fmt.Errorf("%w; the program was stopped", err))
+	}
+	return p.withLastWords(errors.New(end))
 }
 
 // withLastWords adds to err what the program said last.

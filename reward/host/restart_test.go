@@ -158,7 +158,7 @@ func TestComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = s.broke(c, errors.New("gone"))
+	_ = s.broke(c, errors.New("gone"), false)
 	if _, err := s.ready(t.Context()); !errors.Is(err, down) || starts != 2 {
 		t.Fatalf("after 2 failures, %d starts: %v, want it to be down", starts, err)
 	}
@@ -174,7 +174,7 @@ func TestComesBack(t *testing.T) {
 		t.Fatalf("%d starts: %v", starts, err)
 	}
 	s.answered()
-	_ = s.broke(c, errors.New("gone"))
+	_ = s.broke(c, errors.New("gone"), false)
 	if _, err := s.ready(t.Context()); err != nil || starts != 5 {
 		t.Fatalf("a good answer must begin the count again: %d starts: %v", starts, err)
 	}

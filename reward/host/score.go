@@ -63,11 +63,10 @@ func (r *remote) units(batch []reward.Sample) (units []span) {
 
 // call scores a part of a batch that begins at sample first. It sets every result.
 func (r *remote) call(ctx context.Context, part []reward.Sample, first int, out []reward.Result) {
-	if limit := int(r.info.MaxBatch); limit > 0 && len(part) > limit {
-		r.fail(out, reward.Refused, fmt.Errorf("a group of %d samples, and the reward takes at most %d in a call", len(part), limit))
-	} else {
-		r.score(ctx, part, out)
+	if ctx.Err() != nil {
+		return
 	}
+	r.score(ctx, part, out)
 	for i, s := range part {
 		if f := (*reward.Failure)(nil); errors.As(out[i].Err, &f) {
 			out[i].Err = &reward.Failure{Reward: r.name, Sample: first + i, Prompt: s.Prompt.ID, Reason: f.Reason, Err: f.Err}
@@ -77,6 +76,12 @@ func (r *remote) call(ctx context.Context, part []reward.Sample, first int, out 
 
 // score encodes the samples and asks; failures lack their address.
 func (r *remote) score(ctx context.Context, part []reward.Sample, out []reward.Result) {
+	if limit := int(r.info.MaxBatch); limit > 0 && len(part) > limit {
+		for i := range out {
+			out[i].Err = &reward.Failure{Reason: reward.Refused, Err: fmt.Errorf("a group of %d samples, and the reward takes at most %d in a call", len(part), limit)}
+		}
+		return
+	}
 	request, sent := r.encode(part, out)
 	if len(sent) == 0 {
 		return
@@ -118,12 +123,6 @@ func (r *remote) encode(part []reward.Sample, out []reward.Result) (*rewardpb.Sc
 		}
 	}
 	return request, sent
-}
-
-func (r *remote) fail(out []reward.Result, reason reward.Reason, err error) {
-	for i := range out {
-		out[i].Err = &reward.Failure{Reason: reason, Err: err}
-	}
 }
 
 // retryPause is the pause before a call is repeated; it doubles each time.
@@ -186,9 +185,10 @@ func (r *remote) lost(ctx context.Context, c *conn, failed *callError) *callErro
 		failed.retry = false
 		return failed
 	}
-	if failed.reason == reward.TimedOut {
+	hangs := failed.reason == reward.TimedOut
+	if hangs {
 		failed.err = fmt.Errorf("no answer within %v", r.timeout)
 	}
-	failed.err = r.super.broke(c, failed.err)
+	failed.err = r.super.broke(c, failed.err, hangs)
 	return failed
 }

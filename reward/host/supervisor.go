@@ -173,26 +173,22 @@ func (s *supervisor) fail(err error) {
 	s.next = time.Now().Add(s.policy.wait(s.failures))
 }
 
-// broke gives up c, which did not answer a call, and returns what is known of it.
-func (s *supervisor) broke(c *conn, err error) error {
+// broke gives up c, which did not answer a call, and returns what is known of it: it
+// hangs, or err has a cause that may be found.
+func (s *supervisor) broke(c *conn, err error, hangs bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.why != nil {
 		return fmt.Errorf("given up while this call ran, because of another: %w", c.why)
 	}
 	if c.proc != nil {
-		if end := c.proc.end(); end != "" {
-			err = errors.New(end)
-		} else {
-			err = fmt.Errorf("%w; the program was stopped", err)
-		}
-		err = c.proc.withLastWords(err)
+		err = c.proc.cause(err, hangs)
 	}
 	c.why = err
 	s.mu.Lock()
 	s.giveUp(c, err)
 	s.mu.Unlock()
-	c.close()
+	go c.close() // nobody has to wait for it, but the next start
 	return err
 }
 
@@ -203,7 +199,7 @@ func (s *supervisor) answered() {
 	s.failures = 0
 }
 
-// close ends the connection and waits for a start under way.
+// close ends all connections and waits for a start under way.
 func (s *supervisor) close() {
 	s.cancel()
 	s.mu.Lock()
@@ -213,10 +209,12 @@ func (s *supervisor) close() {
 		<-starting
 	}
 	s.mu.Lock()
-	c := s.conn
-	s.conn = nil
+	ends := []*conn{s.conn, s.old}
+	s.conn, s.old = nil, nil
 	s.mu.Unlock()
-	if c != nil {
-		c.close()
+	for _, c := range ends {
+		if c != nil {
+			c.close()
+		}
 	}
 }

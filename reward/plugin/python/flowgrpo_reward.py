@@ -115,7 +115,8 @@ def serve(
     score is a function of a Sample if per is "sample"; of a list of samples, as many as come in a
     call, if it is "batch"; of the samples of a group if it is "group", for rewards that compare
     them. It returns a Score, or a list of them in the samples' order. load is called once, before
-    the first score, with the recipe's table reward.NAME.params; it may take long.
+    the first score, with the recipe's table reward.NAME.params. It may take long, and is the place
+    for what does, such as to import torch: before serve, a run waits for ten seconds only.
 
     image is the format of pictures: "png" (8 bits), "float32" (the numbers that the model drew) or
     "none". reference, reading and detections ask for what the recipe's task lends. max_batch is the
