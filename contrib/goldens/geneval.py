@@ -201,22 +201,27 @@ def offsets():
         wanted = "left of" if x < 0 else "right of" if x > 0 else "above" if y < 0 else "below"
         a = ["cat", "red", 50 + x, 50 + y, 50 + x + size, 50 + y + size, 0.5]
         b = ["dog", "red", 50, 50, 58, 58, 0.5]
-        yield task("position", [clause("dog"), clause("cat", position=[wanted, 0])]), [a, b]
+        yield beside(wanted), [a, b]
     for size in (1, 2, 3, 8, 16):  # exactly on the edge in float32, beyond it in float64
         edge, half = 0.2 * size, size / 2
         b = ["dog", "red", -half, -half, half, half, 0.5]
-        yield task("position", [clause("dog"), clause("cat", position=["right of", 0])]), [["cat", "red", edge, 0, edge, 0, 0.5], b]
-        yield task("position", [clause("dog"), clause("cat", position=["above", 0])]), [["cat", "red", 0, -edge, 0, -edge, 0.5], b]
+        yield beside("right of"), [["cat", "red", edge, 0, edge, 0, 0.5], b]
+        yield beside("above"), [["cat", "red", 0, -edge, 0, -edge, 0.5], b]
     for step in (0.0005, 0.001, 0.002):  # between points
         points = [["cat", "red", step, 0, step, 0, 0.5], ["dog", "red", 0, 0, 0, 0, 0.5]]
-        yield task("position", [clause("dog"), clause("cat", position=["right of", 0])]), points
+        yield beside("right of"), points
     turned = [["cat", "red", 30, 30, 10, 10, 0.5], ["dog", "red", 60, 60, 50, 50, 0.5]]  # corners exchanged
-    yield task("position", [clause("dog"), clause("cat", position=["left of", 0])]), turned
+    yield beside("left of"), turned
+
+
+def beside(relation):
+    return task("position", [clause("dog"), clause("cat", position=[relation, 0])])
 
 
 def chains():
     """Clauses that the benchmark does not have, by the same rules."""
-    row = [[name, color, x, 10, x + 8, 18, 0.9] for name, color, x in (("cat", "red", 0), ("dog", "blue", 30), ("cup", "red", 60))]
+    things = ("cat", "red", 0), ("dog", "blue", 30), ("cup", "red", 60)
+    row = [[name, color, x, 10, x + 8, 18, 0.9] for name, color, x in things]
     for relation in RELATIONS:
         for color in ("red", "blue"):
             include = [
