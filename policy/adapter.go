@@ -144,6 +144,9 @@ func LoadAdapter(fsys fs.FS, m *Model) error {
 	return nil
 }
 
+// maxAlpha is what train.lora_alpha of a recipe may be, too.
+const maxAlpha = 1e6
+
 // check returns the first setting that this package cannot honour.
 func (c *loraConfig) check() error {
 	switch {
@@ -151,6 +154,8 @@ func (c *loraConfig) check() error {
 		return fmt.Errorf("peft_type is %q, want LORA", c.Type)
 	case c.Rank < 1 || c.Rank > maxSize:
 		return fmt.Errorf("r is %d, want 1 to %d", c.Rank, maxSize)
+	case !(0 < c.Alpha && c.Alpha <= maxAlpha):
+		return fmt.Errorf("lora_alpha is %v, want more than 0 and at most %g", c.Alpha, float64(maxAlpha))
 	case c.Bias != "none":
 		return fmt.Errorf("bias is %q, want \"none\"", c.Bias)
 	case c.FanInFanOut, c.RSLoRA, c.DoRA, c.LoRABias:

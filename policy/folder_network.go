@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"path/filepath"
 
 	"flowgrpo/internal/jsonfile"
@@ -208,6 +207,12 @@ func newScheduler(shift float64) scheduler {
 	return scheduler{Class: schedulerClass, Version: diffusersVersion, Times: timeScale, Shift: shift}
 }
 
+// What rollout.shift of a recipe may be, too.
+const (
+	minShift = 1e-3
+	maxShift = 1000
+)
+
 // loadShift returns the static shift of the folder's scheduler, or 0 if there is no
 // scheduler or its shift depends on the size of the picture.
 func loadShift(fsys fs.FS) (float64, error) {
@@ -224,8 +229,8 @@ func loadShift(fsys fs.FS) (float64, error) {
 		return 0, fmt.Errorf("%s: num_train_timesteps is %d, want %d", schedulerFile, s.Times, timeScale)
 	case s.Dynamic:
 		return 0, nil
-	case !(s.Shift > 0) || math.IsInf(s.Shift, 0):
-		return 0, fmt.Errorf("%s: shift is %v, want a positive number", schedulerFile, s.Shift)
+	case !(minShift <= s.Shift && s.Shift <= maxShift):
+		return 0, fmt.Errorf("%s: shift is %v, want %g to %d", schedulerFile, s.Shift, minShift, maxShift)
 	}
 	return s.Shift, nil
 }

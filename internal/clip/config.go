@@ -82,8 +82,8 @@ func loadConfig(fsys fs.FS) (config, error) {
 		if !present(raw) {
 			continue
 		}
-		if err := json.Unmarshal(raw, part.dst); err != nil {
-			return c, fmt.Errorf("%s: %s: %w", configFile, part.key, jsonfile.Explain(err))
+		if err := jsonfile.Decode(configFile+": "+part.key, raw, part.dst, false); err != nil {
+			return c, err
 		}
 	}
 	if err := c.validate(); err != nil {

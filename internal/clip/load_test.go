@@ -60,7 +60,7 @@ func TestLoadErrors(t *testing.T) {
 		{"quick", configFile, `"model_type": "clip"`, `"model_type": "siglip"`, `config.json: model_type is "siglip", want "clip"`},
 		{"quick", configFile, `"hidden_act": "quick_gelu"`, `"hidden_act": "relu"`, `config.json: text_config: hidden_act is "relu"; this program has "quick_gelu" and "gelu"`},
 		{"quick", configFile, `"hidden_size": 24`, `"hidden_size": 25`, `config.json: text_config: hidden_size 25 is not a multiple of num_attention_heads 3`},
-		{"quick", configFile, `"hidden_size": 24`, `"hidden_size": "24"`, `config.json: text_config: hidden_size is a string, want int`},
+		{"quick", configFile, `"hidden_size": 24`, `"hidden_size": "24"`, `config.json: text_config: hidden_size is "24", want a whole number`},
 		{"quick", configFile, `"num_hidden_layers": 2`, `"num_hidden_layers": 2000`, `num_hidden_layers in [1, 1024]`},
 		{"quick", configFile, `"num_channels": 3`, `"num_channels": 1`, `config.json: vision_config: num_channels is 1, want 3`},
 		{"quick", configFile, `"patch_size": 8`, `"patch_size": 7`, `config.json: vision_config: image_size 32 is not a multiple of patch_size 7`},

@@ -35,17 +35,18 @@ func picture(w, h int) *image.NRGBA {
 
 // picturesGolden is pictures.json.
 type picturesGolden struct {
-	Picture string
+	Picture string `json:"picture"`
 	Resized []struct {
-		From, To [2]int
-		SHA256   string
-	}
+		From   [2]int `json:"from"`
+		To     [2]int `json:"to"`
+		SHA256 string `json:"sha256"`
+	} `json:"resized"`
 	Prepared []struct {
-		Name   string
-		Config json.RawMessage
-		SHA256 map[string]string
-	}
-	Padded map[string]string
+		Name   string            `json:"name"`
+		Config json.RawMessage   `json:"config"`
+		SHA256 map[string]string `json:"sha256"`
+	} `json:"prepared"`
+	Padded map[string]string `json:"padded"`
 }
 
 func readPictures(t *testing.T) (g picturesGolden) {

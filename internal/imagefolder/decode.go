@@ -6,6 +6,7 @@ import (
 	"image"
 	"image/jpeg"
 	"image/png"
+	"io"
 	"os"
 
 	"golang.org/x/image/draw"
@@ -15,6 +16,9 @@ const (
 	maxSide   = 4096     // of an example
 	maxPixels = 64 << 20 // of a file: what decoding may need of memory
 	maxAspect = 64       // of a file: what scaling may
+	maxBytes  = 256 << 20
+	// Deflate makes at most 1032 bytes of one, of 8 pixels each where there are two colours.
+	maxPacked = 8 * 1032
 )
 
 var (
@@ -25,9 +29,9 @@ var (
 // decode returns the picture in a file, opaque on white and scaled to cover
 // o.W×o.H: one side fits, the other is at least as long.
 func decode(root *os.Root, file string, o Options) (*image.RGBA, error) {
-	data, err := root.ReadFile(file)
+	data, err := readFile(root, file)
 	if err != nil {
-		return nil, notFound(err)
+		return nil, err
 	}
 	var config image.Config
 	decoder := png.Decode
@@ -43,7 +47,7 @@ func decode(root *os.Root, file string, o Options) (*image.RGBA, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSize(config.Width, config.Height); err != nil {
+	if err := checkSize(config.Width, config.Height, len(data)); err != nil {
 		return nil, err
 	}
 	src, err := decoder(bytes.NewReader(data))
@@ -53,12 +57,30 @@ func decode(root *os.Root, file string, o Options) (*image.RGBA, error) {
 	return cover(src, o.W, o.H), nil
 }
 
-func checkSize(w, h int) error {
+func readFile(root *os.Root, file string) ([]byte, error) {
+	f, err := root.Open(file)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	defer f.Close() // read only
+	data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	if err == nil && len(data) > maxBytes {
+		err = fmt.Errorf("the file has more than %d bytes", maxBytes)
+	}
+	return data, err
+}
+
+// checkSize returns an error for a picture that is too large to decode, or larger than its
+// file of size bytes can hold.
+func checkSize(w, h, size int) error {
 	if w < 1 || h < 1 || w > maxPixels/h {
 		return fmt.Errorf("%d×%d pixels, want 1 to %d in all", w, h, maxPixels)
 	}
 	if w > maxAspect*h || h > maxAspect*w {
 		return fmt.Errorf("%d×%d pixels: too narrow", w, h)
+	}
+	if w > maxPacked*size/h {
+		return fmt.Errorf("%d×%d pixels from %d bytes: the file is cut or damaged", w, h, size)
 	}
 	return nil
 }

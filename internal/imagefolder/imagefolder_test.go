@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"flowgrpo/internal/costtest"
 	"flowgrpo/internal/rng"
 	"flowgrpo/task"
 )
@@ -369,7 +370,9 @@ func FuzzParseMetadata(f *testing.F) {
 	f.Add([]byte(`{"file_name":"a.png","text":"t"}`))
 	f.Add([]byte("\ufeff{\"file_name\":\"../x/a.jpg\",\"caption\":\"t\"}\r\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		entries, err := parseMetadata("m", data)
+		var entries []entry
+		var err error
+		costtest.Bounded(t, len(data), func() { entries, err = parseMetadata("m", bytes.NewReader(data)) })
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "m:") {
 				t.Fatalf("error %q does not name the file", err)
@@ -399,9 +402,16 @@ func FuzzDecode(f *testing.F) {
 		if err := root.WriteFile("a", data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if im, err := decode(root, "a", shape(3, 4, 4)); err == nil && (im.Bounds().Dx() < 4 || im.Bounds().Dy() < 4) {
-			t.Fatalf("picture of %v does not cover 4×4", im.Bounds())
+		config, _, err := image.DecodeConfig(bytes.NewReader(data))
+		pixels := 0 // what may be allocated for them depends on how many there are
+		if err == nil && checkSize(config.Width, config.Height, len(data)) == nil {
+			pixels = config.Width * config.Height
 		}
+		costtest.Bounded(t, len(data)+4*pixels, func() {
+			if im, err := decode(root, "a", shape(3, 4, 4)); err == nil && (im.Bounds().Dx() < 4 || im.Bounds().Dy() < 4) {
+				t.Fatalf("picture of %v does not cover 4×4", im.Bounds())
+			}
+		})
 	})
 }
 

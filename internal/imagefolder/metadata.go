@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -30,7 +31,7 @@ type entry struct {
 }
 
 func readMetadata(root *os.Root) ([]entry, error) {
-	data, err := root.ReadFile(metadataFile)
+	f, err := root.Open(metadataFile)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s: no %s in it; write one line {\"file_name\": \"1.png\", \"text\": \"a caption\"} per picture",
 			root.Name(), metadataFile)
@@ -38,11 +39,12 @@ func readMetadata(root *os.Root) ([]entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("imagefolder: %w", err)
 	}
-	return parseMetadata(displayName(root, metadataFile), data)
+	defer f.Close() // read only
+	return parseMetadata(displayName(root, metadataFile), f)
 }
 
-func parseMetadata(name string, data []byte) ([]entry, error) {
-	list, err := lines.Split(name, data)
+func parseMetadata(name string, r io.Reader) ([]entry, error) {
+	list, err := lines.Read(name, r)
 	if err != nil {
 		return nil, err
 	}

@@ -1,51 +1,124 @@
-// Package jsonfile reads the JSON files of model folders.
+// Package jsonfile reads JSON more strictly than encoding/json does, which lets the last of
+// two equal keys win, takes keys in any case, and replaces what is not Unicode.
 package jsonfile
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"reflect"
 	"strings"
 )
 
-// maxSize bounds the files that are read, in bytes.
-const maxSize = 64 << 20
+const (
+	// maxSize bounds the files that are read, in bytes.
+	maxSize = 16 << 20
+	// maxDepth bounds the nesting of objects and arrays.
+	maxDepth = 32
+)
 
-// Read decodes a file into dst, whose fields keep their values where the file has none.
-// Keys that dst lacks are an error if strict: in files of our own. Files of other programs
-// gain keys with their versions. Errors name the file; a missing one is fs.ErrNotExist.
+// Read decodes a file into dst as [Decode] does. A missing file is fs.ErrNotExist.
 func Read(fsys fs.FS, name string, dst any, strict bool) error {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	d := json.NewDecoder(io.LimitReader(f, maxSize))
-	if strict {
-		d.DisallowUnknownFields()
+	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	if err := d.Decode(dst); err != nil {
-		return fmt.Errorf("%s: %w", name, Explain(err))
+	if len(data) > maxSize {
+		return fmt.Errorf("%s: has more than %d bytes", name, maxSize)
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%s: more than one JSON value", name)
-	}
-	return nil
+	return Decode(name, data, dst, strict)
 }
 
-// Explain says in terms of the file what encoding/json says in terms of Go.
-func Explain(err error) error {
-	var wrong *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &wrong):
-		key := wrong.Field[strings.LastIndex(wrong.Field, ".")+1:] // before it may be names of Go
-		return fmt.Errorf("%s is a %s, want %s", key, wrong.Value, wrong.Type)
-	case errors.Is(err, io.EOF):
-		return errors.New("the file is empty")
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the file ends too early")
+// Decode decodes data, one JSON value, into what dst points to; fields keep their values
+// where data has none. Besides grammar and wrong types, errors are: a key that comes twice
+// or in another case than that of the field, text that is not Unicode, and nesting deeper
+// than 32 levels. If strict, in files of our own, so are keys that dst lacks, and null for a
+// number, text or truth value: files of other programs gain keys with their versions, and
+// write null for what is not set. Errors begin with name and the place, if name is not "".
+func Decode(name string, data []byte, dst any, strict bool) error {
+	data = bytes.TrimSpace(data)
+	at, err := wellFormed(data)
+	if err == nil {
+		at = -1
+		if err = (checker{strict}).value(data, reflect.TypeOf(dst).Elem()); err == nil {
+			err = json.Unmarshal(data, dst) // wrong for types that unmarshal themselves
+		}
 	}
-	return err
+	switch {
+	case err == nil:
+		return nil
+	case name == "":
+		return err
+	case at < 0:
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	line := bytes.Count(data[:at], []byte("\n"))
+	return fmt.Errorf("%s:%d:%d: %w", name, line+1, at-bytes.LastIndexByte(data[:at], '\n'), err)
+}
+
+// wellFormed returns what is wrong with data apart from its meaning, and where; a place of
+// less than 0 is none.
+func wellFormed(data []byte) (at int, err error) {
+	if len(data) == 0 {
+		return -1, errors.New("is empty")
+	}
+	if i := InvalidUTF8(data); i >= 0 {
+		return i, errors.New("this is not UTF-8 text")
+	}
+	if i := tooDeep(data); i >= 0 {
+		return i, fmt.Errorf("nested deeper than %d levels", maxDepth)
+	}
+	if !json.Valid(data) {
+		return explain(data)
+	}
+	if i := LoneSurrogate(data); i >= 0 {
+		return i, errors.New("half of a surrogate pair is no character")
+	}
+	return -1, nil
+}
+
+// explain returns what the grammar has against data.
+func explain(data []byte) (at int, err error) {
+	var syntax *json.SyntaxError
+	if err = json.Unmarshal(data, new(json.RawMessage)); !errors.As(err, &syntax) {
+		return -1, err
+	}
+	at = max(0, int(syntax.Offset)-1)
+	switch message := syntax.Error(); {
+	case strings.Contains(message, "unexpected end"):
+		return -1, errors.New("ends too early")
+	case strings.Contains(message, "after top-level value"):
+		return at, errors.New("more than one JSON value")
+	}
+	return at, fmt.Errorf("not JSON: %w", err)
+}
+
+// tooDeep returns where data is nested too deeply, or -1. It counts brackets, so that no
+// decoder has to climb into what is hostile.
+func tooDeep(data []byte) int {
+	depth, quoted := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\':
+			i++
+		case quoted:
+		case c == '[' || c == '{':
+			if depth++; depth > maxDepth {
+				return i
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return -1
 }

@@ -7,11 +7,11 @@ package lines
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
+
+	"flowgrpo/internal/jsonfile"
 )
 
 // A Line is one line that is not blank.
@@ -28,9 +28,28 @@ func (l Line) Errorf(format string, args ...any) error {
 
 var bom = []byte("\ufeff")
 
+// The most that is read, in bytes.
+const (
+	maxFile = 256 << 20
+	maxLine = 64 << 10
+)
+
+// Read returns the lines of r, which is called file, as [Split] does. More than 256 MiB are
+// an error.
+func Read(file string, r io.Reader) ([]Line, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%s: the file has more than %d bytes", file, maxFile)
+	}
+	return Split(file, data)
+}
+
 // Split returns the lines of data that are not blank. A byte order mark is
 // skipped. Text that is not UTF-8, UTF-16 above all, is an error, and so is a
-// NUL byte.
+// NUL byte and a line of more than 64 KiB.
 func Split(file string, data []byte) ([]Line, error) {
 	data = bytes.TrimPrefix(data, bom)
 	var out []Line
@@ -38,8 +57,14 @@ func Split(file string, data []byte) ([]Line, error) {
 	for raw := range bytes.Lines(data) {
 		no++
 		line := Line{file, no, strings.TrimSpace(string(raw))}
-		if !utf8.Valid(raw) || bytes.IndexByte(raw, 0) >= 0 {
-			return nil, line.Errorf("this is not UTF-8 text; save the file as UTF-8")
+		if i := bytes.IndexByte(raw, 0); i >= 0 {
+			return nil, line.Errorf("NUL at byte %d; this may be UTF-16: save the file as UTF-8", i)
+		}
+		if i := jsonfile.InvalidUTF8(raw); i >= 0 {
+			return nil, line.Errorf("invalid UTF-8 at byte %d; save the file as UTF-8", i)
+		}
+		if len(line.Text) > maxLine {
+			return nil, line.Errorf("the line has %d bytes; the limit is %d", len(line.Text), maxLine)
 		}
 		if line.Text != "" {
 			out = append(out, line)
@@ -49,45 +74,16 @@ func Split(file string, data []byte) ([]Line, error) {
 }
 
 // Object decodes the line as one JSON object with nothing after it. A key that
-// appears twice is an error.
+// appears twice, at any depth, is an error.
 func (l Line) Object() (map[string]json.RawMessage, error) {
-	dec := json.NewDecoder(strings.NewReader(l.Text))
-	if tok, err := dec.Token(); err != nil {
-		return nil, l.Errorf("not JSON: %w", plain(err))
-	} else if tok != json.Delim('{') {
-		return nil, l.Errorf("%v is no JSON object, want {…}", tok)
+	var object map[string]json.RawMessage
+	if err := jsonfile.Decode("", []byte(l.Text), &object, true); err != nil {
+		return nil, l.Errorf("%w", err)
 	}
-	object := map[string]json.RawMessage{}
-	for dec.More() {
-		tok, err := dec.Token()
-		if err != nil {
-			return nil, l.Errorf("not JSON: %w", plain(err))
-		}
-		key := tok.(string) // the decoder allows nothing else here
-		if _, twice := object[key]; twice {
-			return nil, l.Errorf("key %q appears twice", key)
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, l.Errorf("key %q: not JSON: %w", key, plain(err))
-		}
-		object[key] = value
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, l.Errorf("not JSON: %w", plain(err))
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, l.Errorf("text after the object; write one object per line")
+	if object == nil { // null
+		return nil, l.Errorf("found null, want an object")
 	}
 	return object, nil
-}
-
-// plain replaces the decoder's EOF, which says nothing to who wrote the file.
-func plain(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the line ends inside the object")
-	}
-	return err
 }
 
 // String decodes the value at key of object, which must be a string that is not
@@ -103,6 +99,9 @@ func (l Line) String(object map[string]json.RawMessage, key string) (value strin
 	}
 	if strings.TrimSpace(*s) == "" {
 		return "", true, l.Errorf("key %q is blank", key)
+	}
+	if strings.ContainsRune(*s, 0) {
+		return "", true, l.Errorf("key %q holds a NUL character", key)
 	}
 	return *s, true, nil
 }

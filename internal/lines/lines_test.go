@@ -40,13 +40,20 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-func TestSplitRefusesOtherEncodings(t *testing.T) {
+func TestReadRefuses(t *testing.T) {
 	t.Parallel()
-	for _, data := range []string{"ok\n\xff\xfea\x00", "ok\na\x00b", "ok\ncaf\xe9"} {
-		_, err := Split("f.txt", []byte(data))
-		if err == nil || !strings.HasPrefix(err.Error(), "f.txt:2: ") {
-			t.Errorf("Split(%q): error %v, want one at f.txt:2", data, err)
+	for data, want := range map[string]string{
+		"ok\n\xff\xfea\x00":                   "f.txt:2: NUL at byte 3; this may be UTF-16: save the file as UTF-8",
+		"ok\na\x00b":                          "f.txt:2: NUL at byte 1; this may be UTF-16: save the file as UTF-8",
+		"ok\ncaf\xe9":                         "f.txt:2: invalid UTF-8 at byte 3; save the file as UTF-8",
+		"\n" + strings.Repeat("x", maxLine+1): "f.txt:2: the line has 65537 bytes; the limit is 65536",
+	} {
+		if _, err := Read("f.txt", strings.NewReader(data)); err == nil || err.Error() != want {
+			t.Errorf("%.20q: error %v, want %s", data, err, want)
 		}
+	}
+	if list, err := Split("f.txt", []byte(strings.Repeat("x", maxLine)+"\n")); err != nil || len(list) != 1 {
+		t.Errorf("the longest line: %v", err)
 	}
 }
 
@@ -56,15 +63,18 @@ func TestObject(t *testing.T) {
 		{`{"a":1}`, ""},
 		{` { "a" : [1, {"b":null}] } `, ""},
 		{`{}`, ""},
-		{`[1]`, "f:7: [ is no JSON object, want {…}"},
-		{`"x"`, "f:7: x is no JSON object, want {…}"},
-		{`null`, "f:7: <nil> is no JSON object, want {…}"},
+		{`[1]`, "f:7: found [1], want an object"},
+		{`"x"`, `f:7: found "x", want an object`},
+		{`null`, "f:7: found null, want an object"},
 		{`{"a":1,"a":2}`, `f:7: key "a" appears twice`},
-		{`{"a":1} {"b":2}`, "f:7: text after the object; write one object per line"},
-		{`{"a":1} x`, "f:7: text after the object; write one object per line"},
-		{`{"a":`, `f:7: key "a": not JSON: the line ends inside the object`},
-		{`{"a":1`, "f:7: not JSON: the line ends inside the object"},
-		{`{`, "f:7: not JSON: the line ends inside the object"},
+		{`{"a":{"b":[{"c":1,"c":2}]}}`, `f:7: key "a.b[0].c" appears twice`},
+		{`{"a":"\udead"}`, "f:7: half of a surrogate pair"},
+		{`{"a":` + strings.Repeat("[", 99), "f:7: nested deeper than 32 levels"},
+		{`{"a":1} {"b":2}`, "f:7: more than one JSON value"},
+		{`{"a":1} x`, "f:7: more than one JSON value"},
+		{`{"a":`, "f:7: ends too early"},
+		{`{"a":1`, "f:7: ends too early"},
+		{`{`, "f:7: ends too early"},
 		{`hello`, "f:7: not JSON: invalid character 'h' looking for beginning of value"},
 		{`{a:1}`, "f:7: not JSON: invalid character 'a'"},
 	} {

@@ -138,9 +138,6 @@ func OpenModel(name string, c *config.Config) (*Target, error) {
 	}
 	own := *c
 	if m.Shift > 0 && m.Shift != 1 {
-		if m.Shift < 1e-3 || m.Shift > 1000 { // what rollout.shift may be
-			return nil, setup(fmt.Errorf("%s: the scheduler's shift is %g, want 0.001 to 1000", name, m.Shift))
-		}
 		own.Rollout.Schedule, own.Rollout.Shift = "sd3", m.Shift
 	}
 	s, err := newSession(&own, nil)

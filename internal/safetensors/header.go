@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"flowgrpo/internal/jsonfile"
 )
 
 // place is one tensor of a header: its data are count values in the bytes begin..end
@@ -27,7 +29,7 @@ func parseHeader(header []byte, size int) ([]place, map[string]string, error) {
 	}
 	places := make([]place, 0, min(maxTensors, bytes.Count(header, []byte("data_offsets"))))
 	var meta map[string]string
-	err := members(header, func(key, value []byte) (err error) {
+	err := jsonfile.Members(header, func(key, value []byte) (err error) {
 		switch {
 		case string(key) == metadataKey && meta != nil:
 			return fmt.Errorf("%s is given twice", metadataKey)
@@ -83,8 +85,8 @@ func parseMetadata(object []byte) (map[string]string, error) {
 		return nil, fmt.Errorf("%s must be an object, found %s", metadataKey, clip(string(object)))
 	}
 	meta := map[string]string{}
-	return meta, members(object, func(key, value []byte) error {
-		s, err := unquote(value)
+	return meta, jsonfile.Members(object, func(key, value []byte) error {
+		s, err := jsonfile.Unquote(value)
 		if err != nil {
 			return fmt.Errorf("%s %q must be a string, found %s", metadataKey, clip(string(key)), clip(string(value)))
 		}
@@ -129,7 +131,7 @@ func parsePlace(name string, object []byte, size int) (p place, err error) {
 func parseFields(e *Entry, object []byte) (offsets []int, err error) {
 	var seen [3]bool
 	fields := []string{"dtype", "shape", "data_offsets"}
-	err = members(object, func(key, value []byte) (err error) {
+	err = jsonfile.Members(object, func(key, value []byte) (err error) {
 		i := slices.Index(fields, string(key))
 		switch {
 		case i < 0:
@@ -155,7 +157,7 @@ func parseFields(e *Entry, object []byte) (offsets []int, err error) {
 }
 
 func parseDType(v []byte) (DType, error) {
-	s, err := unquote(v)
+	s, err := jsonfile.Unquote(v)
 	if err != nil {
 		return "", fmt.Errorf("dtype must be a string, found %s", clip(string(v)))
 	}
@@ -180,7 +182,7 @@ func parseInts(what string, v []byte) ([]int, error) {
 		return nil, fmt.Errorf("%s has %d entries; the limit is %d", what, n, maxRank)
 	}
 	ints := make([]int, 0, n)
-	err := each(v, func(item []byte) error {
+	err := jsonfile.Elements(v, func(item []byte) error {
 		x, err := strconv.ParseUint(string(item), 10, strconv.IntSize-1)
 		if errors.Is(err, strconv.ErrRange) {
 			return fmt.Errorf("%s[%d] is too large: %s", what, len(ints), clip(string(item)))

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"flowgrpo/internal/jsonfile"
 	"flowgrpo/internal/longtest"
 )
 
@@ -152,7 +153,7 @@ func containsAny(s string, parts []string) bool {
 func repeats(file []byte) bool {
 	seen, twice := map[string]bool{}, false
 	header := file[8 : 8+binary.LittleEndian.Uint64(file)]
-	return checkJSON(header) == nil && members(header, func(key, _ []byte) error {
+	return checkJSON(header) == nil && jsonfile.Members(header, func(key, _ []byte) error {
 		twice = twice || seen[string(key)]
 		seen[string(key)] = true
 		return nil

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"flowgrpo/internal/jsonfile"
 )
 
 // indexSuffix ends the name of the file that lists the shards of a model.
@@ -77,7 +79,7 @@ func parseIndex(content []byte) (index, error) {
 	if err := checkJSON(bytes.TrimSpace(content)); err != nil {
 		return ix, fmt.Errorf("not an index: %w", err)
 	}
-	err := members(bytes.TrimSpace(content), func(key, value []byte) (err error) {
+	err := jsonfile.Members(bytes.TrimSpace(content), func(key, value []byte) (err error) {
 		switch string(key) {
 		case "metadata":
 			ix.size, err = parseTotalSize(value)
@@ -97,7 +99,7 @@ func parseIndex(content []byte) (index, error) {
 
 func parseTotalSize(object []byte) (int, error) {
 	size := -1
-	err := members(object, func(key, value []byte) error {
+	err := jsonfile.Members(object, func(key, value []byte) error {
 		if string(key) != "total_size" {
 			return nil
 		}
@@ -119,8 +121,8 @@ func parseWeightMap(object []byte) (map[string]string, error) {
 		return nil, fmt.Errorf("weight_map must be an object, found %s", clip(string(object)))
 	}
 	shards := map[string]string{}
-	err := members(object, func(key, value []byte) error {
-		shard, err := unquote(value)
+	err := jsonfile.Members(object, func(key, value []byte) error {
+		shard, err := jsonfile.Unquote(value)
 		if err != nil || bytes.ContainsAny(shard, "/\\:\x00") || !bytes.HasSuffix(shard, []byte(".safetensors")) {
 			return fmt.Errorf("weight_map %q must name a .safetensors file in the same folder, found %s", clip(string(key)), clip(string(value)))
 		}

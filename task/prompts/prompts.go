@@ -12,6 +12,7 @@ package prompts
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,19 +123,20 @@ func Load(path string) ([]task.Prompt, error) {
 }
 
 func read(path string) ([]record, error) {
-	data, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("prompts: %s: %w", path, os.ErrNotExist)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("prompts: %w", err)
 	}
-	return parse(path, data)
+	defer f.Close() // read only
+	return parse(path, f)
 }
 
-// parse reads data as the kind of file that path's extension says.
-func parse(path string, data []byte) ([]record, error) {
-	list, err := lines.Split(path, data)
+// parse reads r as the kind of file that path's extension says.
+func parse(path string, r io.Reader) ([]record, error) {
+	list, err := lines.Read(path, r)
 	if err != nil {
 		return nil, err
 	}

@@ -1,14 +1,18 @@
 package prompts
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
+	"flowgrpo/internal/costtest"
 	"flowgrpo/task"
 )
 
@@ -51,7 +55,7 @@ func TestLoadErrors(t *testing.T) {
 	for _, c := range []struct{ name, data, want string }{
 		{"a.txt", "", "a.txt: no prompt in it"},
 		{"a.txt", "\n \n", "a.txt: no prompt in it"},
-		{"a.txt", "a\n\xff\n", "a.txt:2: this is not UTF-8 text"},
+		{"a.txt", "a\n\xff\n", "a.txt:2: invalid UTF-8 at byte 0; save the file as UTF-8"},
 		{"a.csv", "a", `a.csv: prompts come from .txt (one per line) or .jsonl files, not ".csv"`},
 		{"a.jsonl", "\n{\"prompt\":\"a\"}\nb", "a.jsonl:3: not JSON"},
 		{"a.jsonl", `{"text":"a"}`, `a.jsonl:1: no "prompt"`},
@@ -163,7 +167,9 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("a\nb"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, name := range []string{"a.txt", "a.jsonl"} {
-			records, err := parse(name, data)
+			var records []record
+			var err error
+			costtest.Bounded(t, len(data), func() { records, err = parse(name, bytes.NewReader(data)) })
 			if err != nil {
 				if !strings.HasPrefix(err.Error(), name+":") {
 					t.Fatalf("error %q does not name the file", err)
@@ -171,8 +177,11 @@ func FuzzParse(f *testing.F) {
 				continue
 			}
 			for _, p := range number(records) {
-				if strings.TrimSpace(p.Text) == "" {
-					t.Fatalf("accepted a blank prompt from %q", data)
+				if strings.TrimSpace(p.Text) == "" || strings.ContainsRune(p.Text, 0) || !utf8.ValidString(p.Text) {
+					t.Fatalf("accepted the prompt %q from %q", p.Text, data)
+				}
+				if p.Metadata != nil && !json.Valid(p.Metadata) {
+					t.Fatalf("accepted the metadata %q from %q", p.Metadata, data)
 				}
 			}
 		}
