@@ -10,6 +10,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"flowgrpo/internal/jsonfile"
 )
 
 // Metrics is one line of metrics.jsonl: the figures of one iteration by key.
@@ -105,6 +107,9 @@ func (m Metrics) AppendJSON(b []byte) []byte {
 	return append(b, "}\n"...)
 }
 
+// maxIteration bounds the iterations of a run, as train.iterations does.
+const maxIteration = 1e9
+
 // ReadMetrics reads the lines of a metrics.jsonl. A last line without newline is
 // what an interrupted write leaves behind: it is dropped. Of lines with the same
 // iteration the last one counts, since a resumed run repeats iterations.
@@ -123,11 +128,14 @@ func ReadMetrics(r io.Reader) ([]Metrics, error) {
 			continue
 		}
 		var m Metrics
-		if err := json.Unmarshal(line, &m); err != nil {
+		if err := jsonfile.Decode("", line, &m, true); err != nil {
 			return nil, fmt.Errorf("eval: metrics line %d: %w", n, err)
 		}
 		if m == nil {
 			return nil, fmt.Errorf("eval: metrics line %d is not an object", n)
+		}
+		if i := m[KeyIteration]; !(0 <= i && i <= maxIteration) || i != Number(int(i)) {
+			return nil, fmt.Errorf("eval: metrics line %d: %s is %g, want a whole number from 0 to %g", n, KeyIteration, i, maxIteration)
 		}
 		all = append(all, m)
 	}

@@ -3,13 +3,14 @@ package eval
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"image/png"
 	"io/fs"
 	"path"
 	"slices"
+
+	"flowgrpo/internal/jsonfile"
 )
 
 // A Report is everything that the page of a run shows. Every part but Run may be
@@ -66,12 +67,8 @@ func (r *Report) limits() Limits {
 }
 
 func readJSON(fsys fs.FS, name string, into any) error {
-	data, err := fs.ReadFile(fsys, name)
-	if err != nil {
-		return fmt.Errorf("eval: %w", err)
-	}
-	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("eval: reading %s: %w", name, err)
+	if err := jsonfile.Read(fsys, name, into, false); err != nil {
+		return fmt.Errorf("eval: reading %w", err)
 	}
 	return nil
 }

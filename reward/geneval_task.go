@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"flowgrpo/internal/jsonfile"
 	"flowgrpo/task"
 )
 
@@ -55,7 +56,7 @@ func parseGenEval(p task.Prompt) (genEvalTask, error) {
 	if len(p.Metadata) == 0 {
 		return genEvalTask{}, fail(BadPrompt, "%q has no metadata", p.Text)
 	}
-	if err := json.Unmarshal(p.Metadata, &record); err != nil {
+	if err := jsonfile.Decode("", p.Metadata, &record, false); err != nil {
 		return genEvalTask{}, fail(BadPrompt, "metadata: %w", err)
 	}
 	if len(record.Include) == 0 || len(record.Include)+len(record.Exclude) > maxClauses {

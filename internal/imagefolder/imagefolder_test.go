@@ -97,6 +97,7 @@ func TestOpenErrors(t *testing.T) {
 	t.Parallel()
 	good := encode(t, "a.png", picture(4, 4))
 	narrow := encode(t, "a.png", picture(300, 1))
+	large := encode(t, "a.png", image.NewGray(image.Rect(0, 0, 3000, 3000)))[:64]
 	const line = `{"file_name":"a.png","text":"t"}`
 	for _, c := range []struct {
 		name, metadata string
@@ -116,6 +117,7 @@ func TestOpenErrors(t *testing.T) {
 		{"not a picture", line, map[string][]byte{"a.png": []byte("GIF89a")}, "metadata.jsonl:1: a.png: the content is neither PNG nor JPEG"},
 		{"empty picture", line, map[string][]byte{"a.png": nil}, "metadata.jsonl:1: a.png: the content is neither PNG nor JPEG"},
 		{"cut off", line, map[string][]byte{"a.png": good[:len(good)-20]}, "metadata.jsonl:1: a.png: "},
+		{"larger than its file", line, map[string][]byte{"a.png": large}, "metadata.jsonl:1: a.png: 3000×3000 pixels from 64 bytes: the file is cut or damaged"},
 		{"too narrow", line, map[string][]byte{"a.png": narrow}, "metadata.jsonl:1: a.png: 300×1 pixels: too narrow"},
 		{"no caption", "\n" + `{"file_name":"a.png"}`, map[string][]byte{"a.png": good}, "metadata.jsonl:2: no caption: want one of the keys text, caption, prompt"},
 		{"blank caption", `{"file_name":"a.png","text":" "}`, map[string][]byte{"a.png": good}, `metadata.jsonl:1: key "text" is blank`},

@@ -1,6 +1,7 @@
 package jsonfile
 
 import (
+	"encoding"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -56,17 +57,21 @@ func misfit(v []byte, t reflect.Type) error {
 	}}
 }
 
-var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+// unmarshalsItself reports whether the methods of t or *t decode it.
+func unmarshalsItself(t reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	return p.Implements(reflect.TypeFor[json.Unmarshaler]()) || p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
 
 // value checks v, which is decoded into a t. Anything goes for a nil t.
 func (c checker) value(v []byte, t reflect.Type) error {
-	for t != nil && t.Kind() == reflect.Pointer && !t.Implements(unmarshaler) {
+	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
 		if string(v) == "null" {
 			t = nil
 		}
 	}
-	if t != nil && (t.Kind() == reflect.Interface || t.Implements(unmarshaler) || reflect.PointerTo(t).Implements(unmarshaler)) {
+	if t != nil && (t.Kind() == reflect.Interface || unmarshalsItself(t)) {
 		t = nil
 	}
 	if t != nil && !c.fits(v, t) {

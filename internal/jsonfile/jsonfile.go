@@ -9,13 +9,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"reflect"
 	"strings"
 )
 
 const (
 	// maxSize bounds the files that are read, in bytes.
-	maxSize = 16 << 20
+	maxSize = 64 << 20
 	// maxDepth bounds the nesting of objects and arrays.
 	maxDepth = 32
 )
@@ -26,7 +27,20 @@ func Read(fsys fs.FS, name string, dst any, strict bool) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	return decodeFile(name, f, dst, strict)
+}
+
+// ReadFile is Read for the file at a path of the system.
+func ReadFile(path string, dst any, strict bool) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return decodeFile(path, f, dst, strict)
+}
+
+func decodeFile(name string, f io.ReadCloser, dst any, strict bool) error {
+	defer f.Close() // read only
 	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -73,7 +87,7 @@ func wellFormed(data []byte) (at int, err error) {
 	if i := InvalidUTF8(data); i >= 0 {
 		return i, errors.New("this is not UTF-8 text")
 	}
-	if i := tooDeep(data); i >= 0 {
+	if i := TooDeep(data, maxDepth); i >= 0 {
 		return i, fmt.Errorf("nested deeper than %d levels", maxDepth)
 	}
 	if !json.Valid(data) {
@@ -101,9 +115,9 @@ func explain(data []byte) (at int, err error) {
 	return at, fmt.Errorf("not JSON: %w", err)
 }
 
-// tooDeep returns where data is nested too deeply, or -1. It counts brackets, so that no
-// decoder has to climb into what is hostile.
-func tooDeep(data []byte) int {
+// TooDeep returns where JSON is nested in more than limit levels, or -1. It counts brackets,
+// so that no decoder has to climb into what is hostile.
+func TooDeep(data []byte, limit int) int {
 	depth, quoted := 0, false
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {
@@ -113,7 +127,7 @@ func tooDeep(data []byte) int {
 			i++
 		case quoted:
 		case c == '[' || c == '{':
-			if depth++; depth > maxDepth {
+			if depth++; depth > limit {
 				return i
 			}
 		case c == ']' || c == '}':

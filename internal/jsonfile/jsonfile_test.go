@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"math"
 	"reflect"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"flowgrpo/internal/costtest"
 )
@@ -31,6 +33,8 @@ type everything struct {
 	Raw    json.RawMessage `json:"raw"`
 	Any    any             `json:"any"`
 	Number json.Number     `json:"number"`
+	Time   *time.Time      `json:"time"`
+	Level  slog.Level      `json:"level"`
 	Plain  string
 }
 
@@ -77,6 +81,9 @@ func TestDecode(t *testing.T) {
 		{`{"size": null, "name": null}`, false, ``},
 		{`{"size": null, "list": null, "map": null, "raw": null, "any": null}`, true, ``},
 		{`{"name": null}`, true, `c.json: name is null, want text`},
+		{`{"time": "2024-01-01T00:00:00Z", "level": "WARN"}`, true, ``},
+		{`{"time": 3}`, true, `c.json: Time.UnmarshalJSON: input is not a JSON string`},
+		{`{"level": "none"}`, true, `c.json: slog: level string "none": unknown name`},
 		{`{"number": "x"}`, false, `c.json: json: invalid number literal, trying to unmarshal "\"x\"" into Number`},
 		{``, false, "c.json: is empty"},
 		{" \n", false, "c.json: is empty"},
@@ -112,7 +119,7 @@ func TestRead(t *testing.T) {
 	if err := Read(files, "none.json", &got, false); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v, want one of a missing file", err)
 	}
-	if err := Read(files, "large.json", &got, false); err == nil || err.Error() != "large.json: has more than 16777216 bytes" {
+	if err := Read(files, "large.json", &got, false); err == nil || err.Error() != "large.json: has more than 67108864 bytes" {
 		t.Errorf("error %v, want that the file is too large", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"flowgrpo/eval"
 	"flowgrpo/internal/atomicfile"
 	"flowgrpo/internal/config"
+	"flowgrpo/internal/jsonfile"
 	"flowgrpo/internal/tensorboard"
 	"flowgrpo/rollout"
 	"flowgrpo/task"
@@ -256,12 +257,5 @@ func writeJSON(path string, v any) error {
 }
 
 func readJSON(path string, v any) error {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return &InputError{fmt.Errorf("%s: %w", path, err)}
-	}
-	return nil
+	return input(jsonfile.ReadFile(path, v, false))
 }

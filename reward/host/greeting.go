@@ -2,13 +2,13 @@ package host
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
 
+	"flowgrpo/internal/jsonfile"
 	"flowgrpo/reward/wire"
 )
 
@@ -30,7 +30,7 @@ func readGreeting(r io.Reader) (g greeting) {
 	if err != nil {
 		return greeting{err: err}
 	}
-	if json.Unmarshal(line, &g) != nil || g.Protocol == nil {
+	if jsonfile.Decode("", line, &g, false) != nil || g.Protocol == nil {
 		return greeting{err: fmt.Errorf("expected the handshake line on standard output, got %q; print what is for people to standard error",
 			wire.Line(string(line), 80))}
 	}

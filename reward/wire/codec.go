@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"flowgrpo/internal/jsonfile"
 	"flowgrpo/reward/rewardpb"
 )
 
@@ -61,23 +62,9 @@ func (jsonCodec) Reply(body []byte) (*Reply, error) {
 // maxDepth is how deeply the JSON of a reply may be nested; the protocol needs 4.
 const maxDepth = 16
 
-// checkDepth counts brackets, so that no decoder has to climb into what is hostile.
 func checkDepth(body []byte) error {
-	depth, quoted := 0, false
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case c == '"':
-			quoted = !quoted
-		case quoted && c == '\\':
-			i++
-		case quoted:
-		case c == '[' || c == '{':
-			if depth++; depth > maxDepth {
-				return fmt.Errorf("nested deeper than %d levels", maxDepth)
-			}
-		case c == ']' || c == '}':
-			depth--
-		}
+	if jsonfile.TooDeep(body, maxDepth) >= 0 {
+		return fmt.Errorf("nested deeper than %d levels", maxDepth)
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"flowgrpo/internal/jsonfile"
 	"fmt"
 	"math"
 	"strconv"
@@ -25,7 +27,7 @@ type resultJSON struct {
 // as the fault of its sample. Unknown fields are ignored.
 func decodeReply(body []byte) (*Reply, error) {
 	var m replyJSON
-	if err := json.Unmarshal(body, &m); err != nil {
+	if err := jsonfile.Decode("", body, &m, false); err != nil {
 		return nil, fmt.Errorf("%w%s", err, excerpt(body, err))
 	}
 	r := &Reply{id: m.ID}
@@ -53,7 +55,7 @@ func literal(raw json.RawMessage) *scalar {
 
 // excerpt shows where a syntax error is: " near ...".
 func excerpt(body []byte, err error) string {
-	syntax, ok := err.(*json.SyntaxError)
+	syntax, ok := errors.AsType[*json.SyntaxError](err)
 	if !ok {
 		return ""
 	}
