@@ -11,6 +11,7 @@ import (
 	"github.com/sourcegraph/conc"
 
 	"flowgrpo/internal/jsonfile"
+	"flowgrpo/internal/kernel"
 	"flowgrpo/internal/safetensors"
 )
 
@@ -139,6 +140,35 @@ func TestEmbeddingsDoNotDependOnTheBatch(t *testing.T) {
 			if !slices.Equal(image[0], images[i]) || !slices.Equal(text[0], embedded[i]) {
 				t.Errorf("%s: picture or text %d has other bits alone", name, i)
 			}
+		}
+	}
+}
+
+// All instruction sets have the same bits.
+func TestLevelsAgree(t *testing.T) {
+	best := kernel.Current()
+	defer kernel.SetLevel(best)
+	var want []float32
+	for level := best; level >= kernel.Portable; level-- {
+		kernel.SetLevel(level)
+		var got []float32
+		for _, name := range models {
+			m := load(t, name)
+			images, err := m.Images(t.Context(), testPictures()[:2])
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts, err := m.Texts(t.Context(), testTexts(t)[:2])
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(append(got, slices.Concat(images...)...), slices.Concat(texts...)...)
+		}
+		if level == best {
+			want = got
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%v has other bits than %v", level, best)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"slices"
 	"testing"
 	"testing/fstest"
 
@@ -85,15 +86,31 @@ func TestResampleEqualsPillow(t *testing.T) {
 func TestResampleWindow(t *testing.T) {
 	t.Parallel()
 	const w, h = 41, 29
-	src, window := picture(100, 23), image.Rect(7, 3, 30, 21)
-	whole := resample(src, w, h, image.Rect(0, 0, w, h))
-	part := resample(src, w, h, window)
-	for y := range window.Dy() {
-		for i := range 3 * window.Dx() {
-			if got, want := part.pix[y*3*window.Dx()+i], whole.pix[((y+window.Min.Y)*w+window.Min.X)*3+i]; got != want {
-				t.Fatalf("row %d, byte %d is %d, want %d", y, i, got, want)
+	window := image.Rect(7, 3, 30, 21)
+	for _, src := range []*image.NRGBA{picture(100, 23), picture(40, 200)} { // lines first, columns first
+		whole := resample(src, w, h, image.Rect(0, 0, w, h))
+		part := resample(src, w, h, window)
+		for y := range part.h {
+			from := 3 * ((y+window.Min.Y)*w + window.Min.X)
+			if got, want := part.pix[3*y*part.w:3*(y+1)*part.w], whole.pix[from:from+3*part.w]; !slices.Equal(got, want) {
+				t.Fatalf("%v: row %d is %v, want %v", src.Rect, y, got, want)
 			}
 		}
+	}
+}
+
+// A part of a larger picture is a picture.
+func TestResampleSubImage(t *testing.T) {
+	t.Parallel()
+	src := picture(60, 50)
+	part := src.SubImage(image.Rect(11, 7, 48, 45)).(*image.NRGBA)
+	apart := image.NewNRGBA(image.Rect(0, 0, 37, 38))
+	for y := range 38 {
+		copy(apart.Pix[y*apart.Stride:(y+1)*apart.Stride], src.Pix[src.PixOffset(11, 7+y):])
+	}
+	all := image.Rect(0, 0, 20, 30)
+	if got, want := resample(part, 20, 30, all), resample(apart, 20, 30, all); !slices.Equal(got.pix, want.pix) {
+		t.Error("differs from a copy of the part")
 	}
 }
 
