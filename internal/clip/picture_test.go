@@ -77,8 +77,8 @@ func TestResampleEqualsPillow(t *testing.T) {
 			t.Errorf("%v to %v differs from Pillow's", r.From, r.To)
 		}
 	}
-	if len(g.Resized) < 15 {
-		t.Errorf("%d pictures, want 15", len(g.Resized))
+	if len(g.Resized) < 16 {
+		t.Errorf("%d pictures, want 16", len(g.Resized))
 	}
 }
 

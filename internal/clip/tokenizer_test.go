@@ -65,6 +65,29 @@ func TestTokensEqualTransformers(t *testing.T) {
 	}
 }
 
+// Pieces are those of the pattern, and special tokens that lowering has made are split.
+func TestPieces(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"it's 4k, isn't it?":           "it|'s|4|k|,|isn|'t|it|?",
+		"we've they'll i'd you're i'm": "we|'ve|they|'ll|i|'d|you|'re|i|'m",
+		"'super'' \u00a0\u0085\u3000x": "'s|uper|''|x",
+		"<|endoftext|>'s":              "<|;endoftext;|>;'s",
+		"<|startoftext|>'s":            "<|;startoftext;|>;'s",
+		"<|endoftex|>'s":               "<|;endoftex;|>';s",
+	} {
+		var got []string
+		pieces(text, func(p string) { got = append(got, p) })
+		separator := "|"
+		if strings.Contains(want, ";") {
+			separator = ";"
+		}
+		if joined := strings.Join(got, separator); joined != want {
+			t.Errorf("%q: %s, want %s", text, joined, want)
+		}
+	}
+}
+
 // The tokenizer of tokenizer.json is the one of vocab.json and merges.txt, whatever the form of
 // the merges.
 func TestTokenizerFilesAgree(t *testing.T) {

@@ -169,23 +169,23 @@ func TestBind(t *testing.T) {
 // the product, too.
 func TestBindPacked(t *testing.T) {
 	t.Parallel()
-	g := New()
-	x, w, b := Input(g, "x", 2, 3), Input(g, "w", 2, 3), Input(g, "b", 2)
-	p, err := Compile(Silu(Linear(x, w, b)))
-	if err != nil {
-		t.Fatal(err)
-	}
 	matrix := []float32{1, -2, 3, 0.5, 5, -0.25}
-	p.Bind("x", []float32{1, 2, 3, 4, 5, 6})
-	p.Bind("b", []float32{0.1, -0.1})
-	p.Bind("w", matrix)
-	p.Run()
-	want := copyOf(p.Output(0))
+	run := func(bind func(p *Program)) Buffer {
+		g := New()
+		p, err := Compile(Silu(Linear(Input(g, "x", 2, 3), Input(g, "w", 2, 3), Input(g, "b", 2))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Bind("x", []float32{1, 2, 3, 4, 5, 6})
+		p.Bind("b", []float32{0.1, -0.1})
+		bind(p)
+		p.Run()
+		return p.Output(0)
+	}
+	want := run(func(p *Program) { p.Bind("w", matrix) })
 	var packed kernel.Packed
 	packed.Pack(true, 2, 3, matrix, 3)
-	p.BindPacked("w", &packed)
-	p.Run()
-	if got := p.Output(0); !equalBits(got, want) {
+	if got := run(func(p *Program) { p.BindPacked("w", &packed) }); !equalBits(got, want) {
 		t.Errorf("with the packed matrix %v, want %v", got.F32, want.F32)
 	}
 }
