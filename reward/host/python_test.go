@@ -199,6 +199,26 @@ func TestPythonBatchFailures(t *testing.T) {
 	}
 }
 
+// What is printed goes to standard error, which is quoted when a program dies.
+func TestPythonPrints(t *testing.T) {
+	t.Parallel()
+	r := python(t, `
+import os, subprocess
+def score(s):
+    print("printed", flush=True)
+    subprocess.run(["echo", "by a child"])
+    os._exit(3)
+kit.serve(score)`)
+	got, err := r.Score(t.Context(), samples(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := (*reward.Failure)(nil); !errors.As(got[0].Err, &f) || f.Reason != reward.Unavailable ||
+		!strings.Contains(f.Error(), "ended with exit status 3; last lines of its standard error:\nprinted\nby a child") {
+		t.Errorf("%v, want exit status 3 and what was printed", got[0].Err)
+	}
+}
+
 // Loading takes its time, and may fail.
 func TestPythonLoad(t *testing.T) {
 	t.Parallel()
