@@ -177,13 +177,11 @@ func (r *remote) attempt(ctx context.Context, request *rewardpb.ScoreRequest) ([
 // lost gives the connection up if the call failed because of it.
 func (r *remote) lost(ctx context.Context, c *conn, failed *callError) *callError {
 	switch {
-	case errors.Is(ctx.Err(), context.Canceled):
-		return failed // nobody waits for it any more
-	case !failed.broken && (c.proc != nil || failed.reason != reward.Unavailable):
-		return failed // a service that is not available may have been started again, and has to load
-	case ctx.Err() != nil: // the rest of the time for all attempts was too short to judge
+	case ctx.Err() != nil: // nobody waits any more, or the rest of the time was too short to judge
 		failed.retry = false
 		return failed
+	case !failed.broken && (c.proc != nil || failed.reason != reward.Unavailable):
+		return failed // a service that is not available may have been started again, and has to load
 	}
 	hangs := failed.reason == reward.TimedOut
 	if hangs {
