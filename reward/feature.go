@@ -6,6 +6,8 @@ import (
 	"image"
 	"sync"
 
+	"github.com/sourcegraph/conc/iter"
+
 	"flowgrpo/internal/clip"
 	"flowgrpo/task"
 )
@@ -42,10 +44,7 @@ func (f *Feature) Close() error {
 // Score implements [Reward]. Whatever the batch, the model computes a few pictures at a time
 // on each processor.
 func (f *Feature) Score(ctx context.Context, batch []Sample) ([]Result, error) {
-	pictures := make([]*image.NRGBA, len(batch))
-	for i, s := range batch {
-		pictures[i] = drawn(s.Image)
-	}
+	pictures := iter.Map(batch, func(s *Sample) *image.NRGBA { return drawn(s.Image) })
 	images, err := f.model.Images(ctx, pictures)
 	others, reasons := make([][]float32, len(batch)), make([]error, len(batch))
 	if err == nil && f.other != nil {

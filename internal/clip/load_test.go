@@ -76,6 +76,7 @@ func TestLoadErrors(t *testing.T) {
 		{"quick", preprocessorFile, `"shortest_edge": 32`, `"shortest_edge": 0`, `preprocessor_config.json: size is`},
 		{"quick", preprocessorFile, `"height": 32`, `"height": 33`, `preprocessor_config.json: crop_size is {Shortest:0 Height:33 Width:32}, but the model takes 32×32`},
 		{"quick", preprocessorFile, `"do_center_crop": true`, `"do_center_crop": false`, `do_center_crop is false`},
+		{"quick", preprocessorFile, `"do_rescale": true`, `"do_pad": true`, `preprocessor_config.json: do_pad is true, which is not supported`},
 		{"quick", preprocessorFile, `"CLIPImageProcessor"`, `"SiglipImageProcessor"`, `image_processor_type is "SiglipImageProcessor"`},
 		{"quick", preprocessorFile, `0.26862954,`, `0,`, `preprocessor_config.json: image_mean is`},
 		{"quick", preprocessorFile, `0.26862954,`, ``, `preprocessor_config.json: image_mean is`},

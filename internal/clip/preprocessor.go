@@ -1,7 +1,6 @@
 package clip
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
@@ -31,60 +30,13 @@ type preprocessor struct {
 	Normalize   bool      `json:"do_normalize"`
 	Mean        []float64 `json:"image_mean"`
 	Std         []float64 `json:"image_std"`
+	Pad         bool      `json:"do_pad"`
 	Type        string    `json:"image_processor_type"`
 	FeatureType string    `json:"feature_extractor_type"` // its name in old files
 
-	pad    bool            // shrink the longest edge to the square and pad, instead of cropping
+	whole  bool            // shrink the longest edge to the square and pad, instead of cropping
 	side   int             // of the square that the tower takes
 	values [3][256]float32 // of every 8-bit value, by channel
-}
-
-// A size is {"shortest_edge": n}, {"height": n, "width": n} or n. Of the two numbers, the first
-// or the last two are 0.
-type size struct {
-	Shortest int `json:"shortest_edge"`
-	Height   int `json:"height"`
-	Width    int `json:"width"`
-}
-
-// UnmarshalJSON implements json.Unmarshaler. A bare number is a shortest edge; of a crop, a
-// square, see square.
-func (s *size) UnmarshalJSON(b []byte) error {
-	*s = size{}
-	if b[0] != '{' {
-		return json.Unmarshal(b, &s.Shortest)
-	}
-	var known struct {
-		Shortest *int `json:"shortest_edge"`
-		Height   *int `json:"height"`
-		Width    *int `json:"width"`
-		Longest  *int `json:"longest_edge"`
-	}
-	if err := json.Unmarshal(b, &known); err != nil {
-		return err
-	}
-	switch {
-	case known.Longest != nil:
-		return fmt.Errorf("a size with longest_edge is not supported: %s", b)
-	case known.Shortest != nil && known.Height == nil && known.Width == nil:
-		s.Shortest = *known.Shortest
-	case known.Shortest == nil && known.Height != nil && known.Width != nil:
-		s.Height, s.Width = *known.Height, *known.Width
-	default:
-		return fmt.Errorf("a size is {\"shortest_edge\"}, {\"height\", \"width\"} or a number, found %s", b)
-	}
-	return nil
-}
-
-// square returns the side of a square, or 0 if s is none.
-func (s size) square() int {
-	if s.Shortest > 0 {
-		return s.Shortest
-	}
-	if s.Height == s.Width {
-		return s.Height
-	}
-	return 0
 }
 
 // bicubic is Pillow's number for the one kind of resampling that there is.
@@ -97,28 +49,30 @@ func loadPreprocessor(fsys fs.FS, side int) (*preprocessor, error) {
 		Rescale: true, Factor: 1. / 255, Normalize: true, side: side,
 		Mean: []float64{0.48145466, 0.4578275, 0.40821073}, Std: []float64{0.26862954, 0.26130258, 0.27577711},
 	}
-	name := preprocessorFile
-	err := jsonfile.Read(fsys, name, p, false)
-	if errors.Is(err, fs.ErrNotExist) {
-		name = processorFile
-		part := struct {
-			Image *preprocessor `json:"image_processor"`
-		}{p}
-		if err = jsonfile.Read(fsys, name, &part, false); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("there is neither %s nor %s", preprocessorFile, processorFile)
-		}
-	}
-	if err == nil {
-		err = p.validate()
-		if err != nil {
-			err = fmt.Errorf("%s: %w", name, err)
-		}
-	}
+	name, err := p.read(fsys)
 	if err != nil {
 		return nil, err
 	}
+	if err := p.validate(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	p.tabulate()
 	return p, nil
+}
+
+// read reads the settings that a folder has, and returns the name of the file.
+func (p *preprocessor) read(fsys fs.FS) (string, error) {
+	err := jsonfile.Read(fsys, preprocessorFile, p, false)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return preprocessorFile, err
+	}
+	part := struct {
+		Image *preprocessor `json:"image_processor"`
+	}{p}
+	if err = jsonfile.Read(fsys, processorFile, &part, false); errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("there is neither %s nor %s", preprocessorFile, processorFile)
+	}
+	return processorFile, err
 }
 
 func (p *preprocessor) validate() error {
@@ -134,21 +88,20 @@ func (p *preprocessor) validate() error {
 	switch {
 	case p.Resize && p.Resample != bicubic:
 		return fmt.Errorf("resample is %d; this program has 3, bicubic", p.Resample)
-	case p.Resize && (p.Size.Shortest > maxSide || p.Size.Height > maxSide || p.Size.Width > maxSide || max(p.Size.Shortest, min(p.Size.Height, p.Size.Width)) < 1):
+	case p.Resize && !p.Size.valid():
 		return fmt.Errorf("size is %+v, want sides in [1, %d]", p.Size, maxSide)
+	case p.Pad:
+		return errors.New("do_pad is true, which is not supported")
 	case p.Crop && p.CropSize.square() != p.side:
 		return fmt.Errorf("crop_size is %+v, but the model takes %d×%d", p.CropSize, p.side, p.side)
 	case !p.Crop && (!p.Resize || p.Size.Shortest > 0 || p.Size.square() != p.side):
 		return fmt.Errorf("do_center_crop is false, so do_resize must be true and size {\"height\": %d, \"width\": %d}", p.side, p.side)
 	}
-	if len(p.Mean) != 3 || len(p.Std) != 3 || !(slices.Min(p.Std) > 0) {
+	if p.Normalize && (len(p.Mean) != 3 || len(p.Std) != 3 || !(slices.Min(p.Std) > 0)) {
 		return fmt.Errorf("image_mean is %v and image_std %v, want three numbers each, the latter above 0", p.Mean, p.Std)
 	}
 	return nil
 }
-
-// maxSide bounds the sides of sizes.
-const maxSide = 1 << 14
 
 // tabulate computes the values of all bytes.
 func (p *preprocessor) tabulate() {
@@ -170,7 +123,7 @@ func (p *preprocessor) tabulate() {
 // of which they are, with black around them.
 func (p *preprocessor) padded() *preprocessor {
 	q := *p
-	q.pad = true
+	q.whole = true
 	return &q
 }
 
@@ -180,7 +133,7 @@ func (p *preprocessor) apply(dst []float32, picture *image.NRGBA, patch int) {
 	bounds := picture.Bounds()
 	w, h := p.resized(bounds.Dx(), bounds.Dy())
 	left, top := offset(p.side, w), offset(p.side, h)
-	if p.pad { // the odd pixel is on the other side
+	if p.whole { // the odd pixel is on the other side
 		left, top = (p.side-w)/2, (p.side-h)/2
 	}
 	window := image.Rect(-left, -top, p.side-left, p.side-top).Intersect(image.Rect(0, 0, w, h))
@@ -205,7 +158,7 @@ func (p *preprocessor) apply(dst []float32, picture *image.NRGBA, patch int) {
 // resized returns the size of a picture of w×h after it was resized.
 func (p *preprocessor) resized(w, h int) (int, int) {
 	switch {
-	case p.pad:
+	case p.whole:
 		scale := float64(p.side) / float64(max(w, h))
 		round := func(n int) int { return max(1, int(math.RoundToEven(float64(n)*scale))) }
 		return round(w), round(h)
