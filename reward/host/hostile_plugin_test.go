@@ -151,6 +151,28 @@ var hostile = map[string]func(args []string){
 			r.answer(w, r.fine()...)
 		})
 	},
+	"leaves": func([]string) { // soon after its answer
+		serve(func(w http.ResponseWriter, r request) {
+			time.AfterFunc(200*time.Millisecond, func() { os.Exit(0) })
+			r.answer(w, r.fine()...)
+		})
+	},
+	"dies once": func(args []string) { // with several calls in flight: args[1] is a file that says so
+		var calls atomic.Int64
+		serveInfo(`{"protocol":1,"max_concurrency":4,"max_batch":1}`, func(w http.ResponseWriter, r request) {
+			if _, err := os.Stat(args[1]); err == nil {
+				r.answer(w, r.fine()...)
+				return
+			}
+			if calls.Add(1) < 4 {
+				sleep()
+			}
+			if err := os.WriteFile(args[1], nil, 0o600); err != nil {
+				panic(err)
+			}
+			kill("KILL")
+		})
+	},
 	"starts once": func(args []string) { // and never again: args[1] is a file that says so
 		if _, err := os.Stat(args[1]); err == nil {
 			fmt.Fprintln(os.Stderr, "not again")

@@ -306,6 +306,16 @@ kit.serve(score)`)
 	}
 }
 
+// The kit is for Python 3.8, which knows less than the Python here may.
+func TestPythonIsOld(t *testing.T) {
+	t.Parallel()
+	check := write(t, "check.py", "import ast, sys\nast.parse(open(sys.argv[1]).read(), feature_version=(3, 8))\n")
+	python := pythonProgram(t, "")[0].(string)
+	if out, err := exec.Command(python, check, "../plugin/python/flowgrpo_reward.py").CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // Without a run the program says what it is for.
 func TestPythonAlone(t *testing.T) {
 	t.Parallel()

@@ -37,6 +37,54 @@ func cycle(t *testing.T, r reward.Reward, n int) {
 	}
 }
 
+// A program that ends between calls is started again, which costs no repetition.
+func TestLeaves(t *testing.T) {
+	t.Parallel()
+	r := quick(t, restarts, &execSettings{command: []string{os.Args[0], "plugin", "leaves"}, path: os.Args[0]})
+	r.retries = 0
+	for range 3 {
+		cycle(t, r, 1)
+		<-r.super.conn.gone() // nobody else uses it now
+	}
+}
+
+// A program that dies with several calls in flight is started again once, and all of
+// them are repeated.
+func TestDiesWithManyCalls(t *testing.T) {
+	t.Parallel()
+	tag := newTag()
+	r := made(t, "exec", map[string]any{"command": program("dies once", tag, filepath.Join(t.TempDir(), "died"))}, reward.Deps{})
+	got, err := r.Score(t.Context(), samples(9))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, g := range got {
+		if g.Err != nil || g.Score != float64(i) {
+			t.Errorf("sample %d: %v, want %d", i, g, i)
+		}
+	}
+	if n := alive(t, tag); n > 1 {
+		t.Errorf("%d programs are alive at a time", n)
+	}
+}
+
+// Replies are matched by their ids, in whatever order the results are.
+func TestShuffledReplies(t *testing.T) {
+	t.Parallel()
+	r := made(t, "exec", map[string]any{"command": program("shuffles")}, reward.Deps{})
+	for range 60 {
+		got, err := r.Score(t.Context(), samples(12))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, g := range got {
+			if g.Err != nil || g.Score != float64(i) {
+				t.Fatalf("sample %d: %v, want %d", i, g, i)
+			}
+		}
+	}
+}
+
 // TestRestartLong: a thousand crashes leave nothing behind.
 func TestRestartLong(t *testing.T) {
 	longtest.Only(t)
