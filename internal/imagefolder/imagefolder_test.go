@@ -93,6 +93,39 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// A picture on its own is the one that a folder of it alone has, cut in the middle.
+func TestPicture(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, `{"file_name":"a.png","text":"t"}`, map[string][]byte{"a.png": encode(t, "a.png", picture(20, 10))})
+	f, err := Open(dir, shape(3, 8, 8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := task.NewImage(3, 8, 8)
+	f.Split(task.Train).Example(rng.Key{}, want)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	got, err := Picture(root, "a.png", 3, 8, 8)
+	if err != nil || got.C != 3 || got.H != 8 || got.W != 8 || !slices.Equal(got.Pix, want.Pix) {
+		t.Errorf("%d×%d×%d, error %v; want the picture of the folder", got.C, got.H, got.W, err)
+	}
+	for _, c := range []struct {
+		file    string
+		c, h, w int
+		want    string
+	}{
+		{"b.png", 3, 8, 8, "no such file"}, {"metadata.jsonl", 3, 8, 8, "neither PNG nor JPEG"},
+		{"a.png", 2, 8, 8, "2 channels"}, {"a.png", 1, 0, 8, "size 0×8"},
+	} {
+		if _, err := Picture(root, c.file, c.c, c.h, c.w); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s as %d×%d×%d: error %v, want %s", c.file, c.c, c.h, c.w, err, c.want)
+		}
+	}
+}
+
 func TestOpenErrors(t *testing.T) {
 	t.Parallel()
 	good := encode(t, "a.png", picture(4, 4))

@@ -4,13 +4,18 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/sourcegraph/conc/pool"
 
+	"flowgrpo/grpo"
 	"flowgrpo/internal/config"
 	"flowgrpo/internal/graph"
 	"flowgrpo/policy"
+	"flowgrpo/reward"
 )
 
 // The benchmarks below run on all cores: the embedded glyphs model or, if FLOWGRPO_BENCH_MODEL
@@ -102,6 +107,56 @@ func BenchmarkIteration(b *testing.B) {
 		stats, err := tr.Iterate(context.Background())
 		return stats.Seconds.Reward, err
 	})
+}
+
+// BenchmarkSleepingReward is an iteration with a reward that sleeps half as long as the
+// rollout takes, all groups together and one at a time, as a service does that has one GPU.
+// It reports medians, in per cent of an iteration whose reward answers at once: by how much
+// it is longer, how long it waits for the reward after the rollout, and how long the reward
+// sleeps. The update is short, so that the rollout counts.
+func BenchmarkSleepingReward(b *testing.B) {
+	s := benchSession(b, "grpo.keep=2", "rollout.groups=16", "rollout.batch=12")
+	tr, err := s.trainer()
+	if err != nil {
+		b.Fatal(err)
+	}
+	plain := tr.Reward
+	iterate := func(r reward.Reward) (seconds float64, t grpo.Timing) {
+		tr.Reward = r
+		start := time.Now()
+		stats, err := tr.Iterate(context.Background())
+		if err != nil {
+			b.Fatal(err)
+		}
+		return time.Since(start).Seconds(), stats.Seconds
+	}
+	iterate(plain) // compiles and allocates
+	var quick, slow, waited, slept []float64
+	for b.Loop() {
+		took, t := iterate(plain)
+		sleep := time.Duration(t.Rollout / 2 / float64(tr.Groups) * float64(time.Second))
+		quick, slept = append(quick, took), append(slept, t.Rollout/2)
+		took, t = iterate(&sleeping{Wrapper: reward.Wrapper{Reward: plain}, d: sleep})
+		slow, waited = append(slow, took), append(waited, t.Reward)
+	}
+	median := func(x []float64) float64 { slices.Sort(x); return x[len(x)/2] }
+	b.ReportMetric(100*(median(slow)/median(quick)-1), "%-longer")
+	b.ReportMetric(100*median(waited)/median(quick), "%-waited")
+	b.ReportMetric(100*median(slept)/median(quick), "%-slept")
+}
+
+// sleeping is a reward of which every call takes longer by d, one at a time.
+type sleeping struct {
+	reward.Wrapper
+	d  time.Duration
+	mu sync.Mutex
+}
+
+func (s *sleeping) Score(ctx context.Context, batch []reward.Sample) ([]reward.Result, error) {
+	s.mu.Lock()
+	time.Sleep(s.d)
+	s.mu.Unlock()
+	return s.Wrapper.Score(ctx, batch)
 }
 
 // timed reports the time of one of the n pictures of an operation; op returns the seconds
