@@ -19,7 +19,9 @@ type Share struct {
 //
 // so that a part counts by its weight and not by how widely it happens to be spread, as it
 // does in the advantages of a weighted sum. Only the ratios of the weights matter. It is in
-// the manner of GDPO, where every reward has advantages of its own.
+// the manner of GDPO (arXiv:2601.05242), where every reward has advantages of its own, whose
+// sum is then divided by its standard deviation over the batch; here Σ|w| = 1 keeps it in
+// bounds, and a group is not moved by others.
 // results are those of the groups, in order; a sample that is not valid, or lacks a part,
 // gets 0 for it. signal tells which groups have any. See [Advantages].
 func Decoupled(results []reward.Result, groups []Group, shares []Share, spread Spread, limit float64) (adv [][]float64, signal []bool) {

@@ -93,11 +93,12 @@ func (s *spy) samples() (n int) {
 	return n
 }
 
-// openSpied opens the recipe your-own, made tiny, with the reward contrast and sets.
+// openSpied opens the recipe glyphs, made tiny, with the reward contrast as "text", few
+// evaluations, and sets.
 func openSpied(t *testing.T, sets ...string) (*Session, error) {
 	t.Helper()
 	all := append(append([]string{}, tiny...), "model.path="+tinyModel(t, "glyphs"), "reward.text.kind=contrast",
-		"rollout.window_steps=[0,2]")
+		"rollout.window_steps=[0,2]", "eval.every=0", "samples.every=0", "eval.final=false")
 	return Open(load(t, "glyphs", append(all, sets...)...))
 }
 
@@ -216,7 +217,8 @@ func TestCacheChangesNothing(t *testing.T) {
 	var files, calls []string
 	for _, cache := range []string{"0", "1000"} {
 		name := "cachespy" + cache
-		s := mustOpenSpied(t, "reward."+name+".kind=spy", "reward."+name+".cache="+cache, "reward.text.weight=0.5")
+		s := mustOpenSpied(t, "reward."+name+".kind=spy", "reward."+name+".cache="+cache, "reward.text.weight=0.5",
+			"eval.every=1", "samples.every=1")
 		dir := trainTiny(t, s)
 		files = append(files, strings.ReplaceAll(timeless(t, dir), name, "cachespy"))
 		calls = append(calls, fmt.Sprint(spyCalled(name).samples()))
