@@ -39,21 +39,21 @@ const saveEvery = 5 * time.Minute
 
 // A trainRun is a fine-tuning run at work.
 type trainRun struct {
-	session *Session
-	options Options
-	folder  *folder
-	trainer *grpo.Trainer
-	judge   *evaluator
-	base    *sampler     // evaluates what the run began with
-	tuned   *sampler     // evaluates the moving average
-	points  []eval.Point // the course, base first
-	warned  map[string]bool
-	failures
-	pending eval.Metrics // of the last iteration, until it is evaluated
-	samples int          // drawn for training so far
-	before  float64      // seconds of work of earlier starts
-	started time.Time
-	saved   time.Time
+	session  *Session
+	options  Options
+	folder   *folder
+	trainer  *grpo.Trainer
+	judge    *evaluator
+	base     *sampler     // evaluates what the run began with
+	tuned    *sampler     // evaluates the moving average
+	points   []eval.Point // the course, base first
+	warned   map[string]bool
+	failures failures
+	pending  eval.Metrics // of the last iteration, until it is evaluated
+	samples  int          // drawn for training so far
+	before   float64      // seconds of work of earlier starts
+	started  time.Time
+	saved    time.Time
 }
 
 // Train runs a recipe in a fresh folder and returns its result.
