@@ -1,7 +1,6 @@
 package grpo
 
 import (
-	"context"
 	"math"
 	"testing"
 
@@ -43,10 +42,7 @@ func TestAnchorsAreDealtInTurn(t *testing.T) {
 func TestAnchorTerm(t *testing.T) {
 	t.Parallel()
 	p := newProblem(t, Loss{Ratio: Guard{}, Weight: BySensitivity{}, KL: ExactKL{}, ClipRange: testClip, AnchorCoef: 5}, regimes[0])
-	_, held, err := p.tr.gradient(context.Background(), p.records, p.anchors, p.transitions)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, held := p.gradient(t)
 	dim := p.tr.Model.Network.Shape().Dim()
 	policies := [2]*policy.Replica{p.tr.Model.NewReplica(p.tr.Model.Theta()), p.tr.Model.NewReplica(p.tr.Reference)}
 	b := p.tr.batch(p.anchors, p.transitions, nil, counts{anchors: len(p.anchors)})

@@ -157,14 +157,22 @@ func (p *problem) place(traj *rollout.Trajectory, k int) {
 	p.records = append(p.records, record{trajectory: traj, step: k, advantage: p.regime.advantage})
 }
 
+// gradient stores in the trainer the gradient of the loss, and returns the terms of the
+// records and of the anchors.
+func (p *problem) gradient(t *testing.T) (terms, held []Term) {
+	t.Helper()
+	all, err := p.tr.gradient(t.Context(), slices.Concat(p.records, p.anchors), p.transitions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all[:len(p.records)], all[len(p.records):]
+}
+
 // loss returns the loss of the package comment, from the terms, and stores its
 // gradient in the trainer.
 func (p *problem) loss(t *testing.T) float64 {
 	t.Helper()
-	terms, held, err := p.tr.gradient(context.Background(), p.records, p.anchors, p.transitions)
-	if err != nil {
-		t.Fatal(err)
-	}
+	terms, held := p.gradient(t)
 	weights := stepWeights(p.tr.Loss.Weight, p.transitions, p.tr.Sampling.Schedule)
 	dim, total := float64(p.tr.Model.Network.Shape().Dim()), 0.0
 	for _, term := range terms {

@@ -31,6 +31,17 @@ type batch struct {
 // counts are the numbers of records that the parts of the loss average over.
 type counts struct{ trained, anchors int }
 
+func count(records []record) (n counts) {
+	for _, r := range records {
+		if r.anchor {
+			n.anchors++
+		} else {
+			n.trained++
+		}
+	}
+	return n
+}
+
 // batch lays out records.
 func (tr *Trainer) batch(records []record, transitions []sde.Transition, weights []float64, total counts) *batch {
 	n, dim := tr.rows(len(records)), tr.Model.Network.Shape().Dim()
@@ -105,15 +116,14 @@ type Term struct {
 	Clipped   int     // -1 or +1 where the ratio left the clip range and has no gradient, by side
 }
 
-// gradient stores in tr.grad the gradient of the loss over records and anchors, and
-// returns the terms of both, in order.
-func (tr *Trainer) gradient(ctx context.Context, records, anchors []record, transitions []sde.Transition) (terms, held []Term, err error) {
+// gradient stores in tr.grad the gradient of the loss over records, of which some may be
+// anchors, and returns their terms, in order.
+func (tr *Trainer) gradient(ctx context.Context, records []record, transitions []sde.Transition) ([]Term, error) {
 	weights := stepWeights(tr.Loss.Weight, transitions, tr.Sampling.Schedule)
-	obj, refers := tr.Loss.Objective(), tr.Loss.Refers()
-	all, total := slices.Concat(records, anchors), counts{len(records), len(anchors)}
-	terms = make([]Term, len(all))
-	chunks := slices.Collect(slices.Chunk(all, tr.MicroBatch))
-	err = tr.team.Gradient(ctx, tr.grad, len(chunks), func(r *policy.Replica, sum *policy.Sum, i int) error {
+	obj, refers, total := tr.Loss.Objective(), tr.Loss.Refers(), count(records)
+	terms := make([]Term, len(records))
+	chunks := slices.Collect(slices.Chunk(records, tr.MicroBatch))
+	err := tr.team.Gradient(ctx, tr.grad, len(chunks), func(r *policy.Replica, sum *policy.Sum, i int) error {
 		b := tr.batch(chunks[i], transitions, weights, total)
 		if refers {
 			if err := tr.refer(r, b); err != nil {
@@ -127,7 +137,7 @@ func (tr *Trainer) gradient(ctx context.Context, records, anchors []record, tran
 		describe(terms[i*tr.MicroBatch:], chunks[i], weights, out, refers, tr.Loss.ClipRange)
 		return nil
 	})
-	return terms[:len(records)], terms[len(records):], err
+	return terms, err
 }
 
 // refer fills in the reference velocities of b, on the device of r.

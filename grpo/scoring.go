@@ -3,10 +3,12 @@ package grpo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/sourcegraph/conc"
 
+	"flowgrpo/internal/kernel"
 	"flowgrpo/reward"
 	"flowgrpo/rollout"
 	"flowgrpo/task"
@@ -62,7 +64,8 @@ func (s *scoring) drawn(first int, finished []rollout.Trajectory) {
 	}
 }
 
-// score judges group g.
+// score judges group g, unless a picture of it is not finite: then nothing will be learned
+// from the iteration, and a reward knows nothing of such pictures.
 func (s *scoring) score(g int) {
 	select {
 	case s.slots <- struct{}{}:
@@ -71,6 +74,9 @@ func (s *scoring) score(g int) {
 		return
 	}
 	lo, hi := g*s.tr.GroupSize, (g+1)*s.tr.GroupSize
+	if slices.ContainsFunc(s.samples[lo:hi], func(of reward.Sample) bool { return !kernel.AllFinite(of.Image.Pix) }) {
+		return
+	}
 	scored, err := s.tr.Reward.Score(s.ctx, s.samples[lo:hi:hi])
 	if err != nil {
 		s.fail(fmt.Errorf("reward: %w", err))

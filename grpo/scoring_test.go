@@ -302,7 +302,7 @@ func checkFirstFailure(t *testing.T) {
 				<-ctx.Done()
 				return ctx.Err()
 			},
-			`iteration 0: reward: reward "scored": out of memory`,
+			`iteration 1: reward: reward "scored": out of memory`,
 		},
 		"rollout": {
 			func(_ context.Context, call int) error {
@@ -315,7 +315,7 @@ func checkFirstFailure(t *testing.T) {
 				<-ctx.Done()
 				return ctx.Err()
 			},
-			"iteration 0: rollout: rollout: device cpu:0: out of memory",
+			"iteration 1: rollout: rollout: device cpu:0: out of memory",
 		},
 	} {
 		n := 0

@@ -41,8 +41,8 @@ type Pass struct {
 	Penalty float64 // the KL term of the loss, likewise
 	Anchor  float64 // the anchor term of the loss, mean over anchors
 	Update  optim.Update
-	EMA     float64 // decay of the moving average
-	Skipped error   // why the update was not applied; nil if it was
+	EMA     float64         // decay of the moving average
+	Skipped *NonFiniteError // why the update was left out; nil if it was not
 }
 
 // Timing holds the seconds that the parts of an iteration took.
@@ -147,29 +147,6 @@ type DriftError struct {
 }
 
 func (e *DriftError) Error() string {
-	return fmt.Sprintf("grpo: iteration %d: the first pass is on-policy, so its ratio must be exactly 1, but at step %d log p differs from the rollout's by %g nats; the run cannot be trusted and stops",
-		e.Iteration, e.Step, e.Delta)
-}
-
-// A NonFiniteError reports a loss that is NaN or infinite, with what tells the
-// causes apart: a policy that drifted from the one that sampled (LogRatio) or a
-// diverged one (KL).
-type NonFiniteError struct {
-	Step         int
-	LogRatio, KL float64
-}
-
-func (e *NonFiniteError) Error() string {
-	return fmt.Sprintf("grpo: the loss is not finite at step %d (log ratio %g, KL %g nats); weights are unchanged",
-		e.Step, e.LogRatio, e.KL)
-}
-
-// check returns an error if a term is not finite.
-func check(terms []Term) error {
-	for _, t := range terms {
-		if x := t.Surrogate + t.KL + t.DeltaLogp; math.IsNaN(x) || math.IsInf(x, 0) {
-			return &NonFiniteError{t.Step, t.LogRatio, t.KL}
-		}
-	}
-	return nil
+	return fmt.Sprintf("the first pass is on-policy, so its ratio must be exactly 1, but at step %d log p differs from the rollout's by %g nats; the run cannot be trusted and stops",
+		e.Step, e.Delta)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"flowgrpo/internal/graph"
+	"flowgrpo/internal/kernel"
 	"flowgrpo/internal/rng"
 	"flowgrpo/policy"
 	"flowgrpo/reward"
@@ -27,6 +28,7 @@ type Trainer struct {
 	references map[*policy.Replica]*policy.Replica // that run with the reference, beside those of the team
 	grad       []float32                           // of the latest update, laid out as the trained parameters
 	iteration  int                                 // iterations done
+	leftOut    int                                 // updates in a row, up to the latest
 }
 
 // NewTrainer returns a trainer at iteration 0. It wraps the reward with
@@ -67,57 +69,117 @@ func (tr *Trainer) Iteration() int { return tr.iteration }
 func (tr *Trainer) Continue(iteration int) { tr.iteration = iteration }
 
 // Iterate runs one iteration: noise → trajectory → reward → advantage → loss →
-// gradient → update. Groups are scored while others are drawn. An update whose loss or gradient is not finite is left out
-// and reported in the Stats; the weights are then what they were. A *DriftError
-// comes before the update and means that no result of the run can be trusted. It
-// panics if the trainer was not made by NewTrainer.
+// gradient → update. Groups are scored while others are drawn. An update that a number
+// which is not finite would go into is left out and reported in the Stats; the third in a
+// row is a *NonFiniteError. A *DriftError comes before the update and means that no result
+// of the run can be trusted. With an error the iteration does not count as done, and the
+// Stats say how far it came. It panics if the trainer was not made by NewTrainer.
 func (tr *Trainer) Iterate(ctx context.Context) (Stats, error) {
 	if tr.team == nil {
 		panic("grpo: a Trainer is made by NewTrainer")
 	}
 	stats := Stats{Iteration: tr.iteration}
-	prompts := tr.Prompts.Deal(tr.iteration, tr.Groups)
-	plan := tr.Sampling.Window.Plan(tr.Sampling.Schedule.Steps(), tr.key(rng.Window).Rand())
-
-	clock := time.Now()
-	process := tr.process(plan)
-	scoring := tr.scoring(ctx, prompts)
-	trajectories, err := tr.Rollout.Stream(scoring.ctx, process, tr.noise(), tr.requests(prompts), scoring.drawn)
-	stats.Seconds.Rollout = lap(&clock)
-
-	results, err := scoring.wait(err)
+	b, err := tr.draw(ctx, &stats)
+	if err == nil {
+		err = tr.learn(ctx, b, &stats)
+	}
 	if err != nil {
 		return stats, tr.failed(err)
 	}
-	stats.Seconds.Reward = lap(&clock)
-
-	groups := tr.group(results)
-	stats.record(results, groups)
-	advantages, signal := tr.advantages(results, groups)
-	stats.signals(groups, advantages, signal)
-
-	transitions := process.Transitions()
-	for i, records := range tr.slices(trajectories, groups, advantages, signal, plan) {
-		anchors := tr.anchors(records, plan, tr.iteration+i)
-		pass, err := tr.update(ctx, records, anchors, transitions, i == 0)
-		if err != nil {
-			return stats, tr.failed(fmt.Errorf("update: %w", err))
-		}
-		stats.add(pass)
-	}
-	stats.Seconds.Update = lap(&clock)
 	tr.iteration++
 	return stats, nil
 }
 
-// update takes the gradient over records and anchors and applies it, unless something
-// is not finite or the first pass is not on-policy.
-func (tr *Trainer) update(ctx context.Context, records, anchors []record, transitions []sde.Transition, first bool) (Pass, error) {
-	terms, held, err := tr.gradient(ctx, records, anchors, transitions)
+// An experience is what an iteration learns from.
+type experience struct {
+	plan         sde.Plan
+	transitions  []sde.Transition
+	trajectories []rollout.Trajectory
+	groups       []Group
+	advantages   [][]float64
+	signal       []bool
+	bad          *NonFiniteError // why nothing can be learned from it; nil if something can
+}
+
+// draw makes trajectories, rewards and advantages.
+func (tr *Trainer) draw(ctx context.Context, stats *Stats) (*experience, error) {
+	prompts := tr.Prompts.Deal(tr.iteration, tr.Groups)
+	plan := tr.Sampling.Window.Plan(tr.Sampling.Schedule.Steps(), tr.key(rng.Window).Rand())
+	process := tr.process(plan)
+	e := &experience{plan: plan, transitions: process.Transitions()}
+
+	clock := time.Now()
+	scoring := tr.scoring(ctx, prompts)
+	var err error
+	e.trajectories, err = tr.Rollout.Stream(scoring.ctx, process, tr.noise(), tr.requests(prompts), scoring.drawn)
+	stats.Seconds.Rollout = lap(&clock)
+
+	results, err := scoring.wait(err)
+	stats.Seconds.Reward = lap(&clock)
 	if err != nil {
-		return Pass{}, err
+		return nil, err
 	}
-	pass := Pass{Terms: terms, Skipped: cmp.Or(check(terms), check(held))}
+	stats.Samples = len(results)
+	if e.bad = tr.checkDrawn(e.trajectories); e.bad != nil {
+		return e, nil
+	}
+	e.groups = tr.group(results)
+	stats.record(results, e.groups)
+	e.advantages, e.signal = tr.advantages(results, e.groups)
+	stats.signals(e.groups, e.advantages, e.signal)
+	return e, nil
+}
+
+// learn makes the updates.
+func (tr *Trainer) learn(ctx context.Context, e *experience, stats *Stats) error {
+	clock := time.Now()
+	if e.bad = cmp.Or(e.bad, tr.checkAdvantages(e.advantages)); e.bad != nil {
+		return tr.leaveOut(stats, unknownPass(), e.bad)
+	}
+	for i, records := range tr.slices(e) {
+		anchors := tr.anchors(records, e.plan, tr.iteration+i)
+		pass, bad, err := tr.update(ctx, records, anchors, e.transitions, i == 0)
+		switch {
+		case err != nil:
+			return fmt.Errorf("update: %w", err)
+		case bad != nil:
+			if err := tr.leaveOut(stats, pass, bad); err != nil {
+				return err
+			}
+		default:
+			tr.leftOut = 0
+			stats.add(pass)
+		}
+	}
+	stats.Seconds.Update = lap(&clock)
+	return nil
+}
+
+// update takes the gradient over records and anchors and applies it, unless something
+// is bad, that is not finite, or the first pass is not on-policy.
+func (tr *Trainer) update(ctx context.Context, records, anchors []record, transitions []sde.Transition, first bool) (pass Pass, bad *NonFiniteError, err error) {
+	all := slices.Concat(records, anchors)
+	terms, err := tr.gradient(ctx, all, transitions)
+	if err != nil {
+		return pass, nil, err
+	}
+	if bad = tr.checkTerms(all, terms); bad == nil {
+		if first {
+			if err := tr.gate(terms[:len(records)]); err != nil {
+				return pass, nil, err
+			}
+		}
+		if pass, bad = tr.apply(); bad != nil && !kernel.AllFinite(tr.grad) {
+			bad.Prompts, err = tr.suspects(ctx, all, transitions)
+		}
+	}
+	tr.sum(&pass, terms[:len(records)], terms[len(records):], transitions)
+	return pass, bad, err
+}
+
+// sum adds the terms of the records of a pass and of its anchors.
+func (tr *Trainer) sum(pass *Pass, terms, held []Term, transitions []sde.Transition) {
+	pass.Terms = terms
 	for _, t := range terms {
 		pass.Loss += t.Weight * t.Surrogate / float64(len(terms))
 		pass.Penalty += tr.penalty(transitions[t.Step], t.Step) * t.KL / float64(len(terms))
@@ -125,19 +187,6 @@ func (tr *Trainer) update(ctx context.Context, records, anchors []record, transi
 	for _, t := range held {
 		pass.Anchor += tr.anchorPenalty() * t.KL / float64(len(held))
 	}
-	if pass.Skipped != nil {
-		return pass, nil
-	}
-	if first {
-		if err := tr.gate(terms); err != nil {
-			return pass, err
-		}
-	}
-	theta := tr.Model.Theta()
-	if pass.Update, pass.Skipped = tr.Adam.Step(theta.Trainable(), tr.grad); pass.Skipped == nil {
-		pass.EMA = tr.EMA.Update(theta)
-	}
-	return pass, nil
 }
 
 // penalty returns what a nat of divergence costs at a step.
@@ -153,9 +202,9 @@ func (tr *Trainer) anchorPenalty() float64 {
 
 // slices deals the groups that carry a signal to the passes, in order, and returns
 // the records of the samples that are kept; a pass without a group is left out.
-func (tr *Trainer) slices(trajectories []rollout.Trajectory, groups []Group, advantages [][]float64, signal []bool, plan sde.Plan) [][]record {
+func (tr *Trainer) slices(e *experience) [][]record {
 	var live []int
-	for g, ok := range signal {
+	for g, ok := range e.signal {
 		if ok {
 			live = append(live, g)
 		}
@@ -164,11 +213,11 @@ func (tr *Trainer) slices(trajectories []rollout.Trajectory, groups []Group, adv
 	for p := range tr.Passes {
 		lo, hi := p*len(live)/tr.Passes, (p+1)*len(live)/tr.Passes
 		var records []record
-		for _, k := range plan.Trained() {
+		for _, k := range e.plan.Trained() {
 			for _, g := range live[lo:hi] {
-				kept, adv := keep(advantages[g], groups[g].Valid, tr.Keep)
+				kept, adv := keep(e.advantages[g], e.groups[g].Valid, tr.Keep)
 				for j, i := range kept {
-					records = append(records, record{trajectory: &trajectories[g*tr.GroupSize+i], step: k, advantage: adv[j]})
+					records = append(records, record{trajectory: &e.trajectories[g*tr.GroupSize+i], step: k, advantage: adv[j]})
 				}
 			}
 		}
@@ -243,7 +292,9 @@ func (tr *Trainer) key(purpose rng.Purpose) rng.Key {
 	return rng.Key{Seed: tr.Seed, Purpose: purpose, Iteration: uint32(tr.iteration)}
 }
 
-func (tr *Trainer) failed(err error) error { return fmt.Errorf("iteration %d: %w", tr.iteration, err) }
+func (tr *Trainer) failed(err error) error {
+	return fmt.Errorf("iteration %d: %w", tr.iteration+1, err)
+}
 
 // lap returns the seconds since clock and resets it.
 func lap(clock *time.Time) float64 {

@@ -223,8 +223,7 @@ func TestNonFiniteUpdate(t *testing.T) {
 		scramble(tr.Model.Weights, 11) // away from the reference, so that KL has a gradient
 		before := slices.Clone(o.model.Theta().Trainable())
 		average := slices.Clone(tr.EMA.Average.Trainable())
-		s := runTiny(t, tr, 2).stats
-		for _, pass := range slices.Concat(s[0].Updates, s[1].Updates) {
+		for _, pass := range runTiny(t, tr, 1).stats[0].Updates {
 			if pass.Skipped == nil {
 				t.Errorf("%s: the update was applied", c.name)
 			}
@@ -241,8 +240,8 @@ func TestRewardErrorIsReported(t *testing.T) {
 	o := fullRun()
 	o.workers, o.batch, o.reward = 2, 5, dead{}
 	_, err := newTrainer(o).Iterate(context.Background())
-	if !errors.Is(err, errDead) || !strings.HasPrefix(err.Error(), "iteration 0: reward: ") {
-		t.Errorf("error %v, want %v of iteration 0, reward", err, errDead)
+	if !errors.Is(err, errDead) || !strings.HasPrefix(err.Error(), "iteration 1: reward: ") {
+		t.Errorf("error %v, want %v of iteration 1, reward", err, errDead)
 	}
 }
 
@@ -288,7 +287,7 @@ func TestSlices(t *testing.T) {
 	} {
 		tr.Keep = keep
 		var got [][]string
-		for i, records := range tr.slices(trajectories, groups, advantages, signal, plan) {
+		for i, records := range tr.slices(&experience{plan: plan, trajectories: trajectories, groups: groups, advantages: advantages, signal: signal}) {
 			var pass []string
 			sum := 0.0
 			for _, r := range records {

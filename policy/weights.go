@@ -115,6 +115,12 @@ func (w *Weights) tensor(name string) []float32 {
 // Offset returns where the parameter called name begins in Data.
 func (w *Weights) Offset(name string) int { return w.offset[name] }
 
+// ParameterAt returns the parameter that has the value i of Data. It panics if there is none.
+func (w *Weights) ParameterAt(i int) Parameter {
+	at := slices.IndexFunc(w.params, func(p Parameter) bool { return i < w.offset[p.Name]+p.Size() })
+	return w.params[at]
+}
+
 // Data returns all values, not a copy.
 func (w *Weights) Data() []float32 {
 	w.changes.Add(1)

@@ -17,8 +17,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"flowgrpo/eval"
+	"flowgrpo/grpo"
 	"flowgrpo/internal/config"
 	"flowgrpo/internal/gpu"
+	"flowgrpo/internal/optim"
 	"flowgrpo/internal/run"
 	"flowgrpo/reward"
 	"flowgrpo/reward/host"
@@ -93,6 +95,9 @@ func TestExitCode(t *testing.T) {
 		{"a reward that does not start", &run.SetupError{Err: &host.StartError{Err: io.EOF}}, 4},
 		{"a reward that does not fit the prompts", &run.SetupError{Err: &reward.Failure{}}, 2},
 		{"a reward without a score", fmt.Errorf("x: %w", &reward.Failure{Err: io.EOF}), 4},
+		{"a run that diverged", fmt.Errorf("x: %w", &grpo.NonFiniteError{}), 5},
+		{"a rollout that the update does not know again", &grpo.DriftError{}, 5},
+		{"a pretraining that diverged", fmt.Errorf("x: %w", &optim.NonFiniteError{}), 5},
 		{"a full disk", fmt.Errorf("x: %w", &fs.PathError{Err: syscall.ENOSPC}), 6},
 		{"a rename", &os.LinkError{Err: syscall.EROFS}, 6},
 		{"a sync", os.NewSyscallError("fsync", syscall.EIO), 6},

@@ -14,8 +14,10 @@ import (
 	"github.com/sourcegraph/conc"
 	"github.com/spf13/cobra"
 
+	"flowgrpo/grpo"
 	"flowgrpo/internal/config"
 	"flowgrpo/internal/kernel"
+	"flowgrpo/internal/optim"
 	"flowgrpo/internal/run"
 	"flowgrpo/internal/shell"
 	"flowgrpo/reward"
@@ -29,6 +31,7 @@ const (
 	exitUsage   = 2
 	exitInput   = 3
 	exitReward  = 4
+	exitNumeric = 5
 	exitFiles   = 6
 	exitResume  = 7
 	exitStopped = 130
@@ -37,7 +40,7 @@ const (
 // exitCodes is what the help says of them.
 const exitCodes = `Exit codes: 0 success; 1 failed; 2 wrong arguments or recipe; 3 a file that was to be
 read is damaged or not what it should be; 4 a reward that cannot be started or has no
-score; 6 files cannot be written or read; 7 a run cannot go on; 130 stopped.`
+score; 5 numbers that are not finite; 6 files cannot be written or read; 7 a run cannot go on; 130 stopped.`
 
 // usageError marks what the user should write differently.
 type usageError struct{ error }
@@ -84,6 +87,8 @@ func exitCode(err error) int {
 		return exitUsage
 	case is[*reward.Failure](err):
 		return exitReward
+	case is[*grpo.NonFiniteError](err), is[*grpo.DriftError](err), is[*optim.NonFiniteError](err):
+		return exitNumeric
 	case is[*fs.PathError](err), is[*os.LinkError](err), is[*os.SyscallError](err):
 		return exitFiles
 	}

@@ -5,6 +5,7 @@ package optim
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"flowgrpo/internal/kernel"
 )
@@ -84,24 +85,24 @@ type Update struct {
 	LR      float64
 }
 
-// A NonFiniteError reports a gradient that is NaN or infinite; nothing was
-// updated.
-type NonFiniteError struct{ Index int }
-
-func (e *NonFiniteError) Error() string {
-	return fmt.Sprintf("gradient is not finite (first at parameter %d); weights and moments are unchanged", e.Index)
+// A NonFiniteError reports a number that is NaN or infinite, or that a step would leave so;
+// nothing was updated.
+type NonFiniteError struct {
+	Of    string // "gradient", "first moment", "second moment" or "weight"
+	Index int    // of the first such parameter
+	Value float32
 }
 
-// Step updates params with grad, which it scales in place to the clip norm. It
-// returns a *NonFiniteError, with params and moments untouched, if grad holds a
-// NaN or an infinity.
+func (e *NonFiniteError) Error() string {
+	return fmt.Sprintf("%s is not finite (%g, first at parameter %d); weights and moments are unchanged", e.Of, e.Value, e.Index)
+}
+
+// Step updates params with grad, which it scales in place to the clip norm. It returns a
+// *NonFiniteError, with params and moments untouched, if grad holds a NaN or an infinity,
+// or if any parameter or moment would hold one after the step.
 func (o *AdamW) Step(params, grad []float32) (Update, error) {
-	if !kernel.AllFinite(grad) {
-		for i, g := range grad {
-			if math.IsNaN(float64(g)) || math.IsInf(float64(g), 0) {
-				return Update{}, &NonFiniteError{i}
-			}
-		}
+	if err := finite("gradient", grad); err != nil {
+		return Update{}, err
 	}
 	s := o.Settings
 	u := Update{Norm: math.Sqrt(kernel.SumSquares(grad)), LR: s.LR * s.Schedule.Factor(o.Updates)}
@@ -109,9 +110,57 @@ func (o *AdamW) Step(params, grad []float32) (Update, error) {
 		u.Clipped = true
 		kernel.Scale(grad, float32(s.ClipNorm/u.Norm), grad)
 	}
+	step := kernel.AdamWStep{
+		LR: u.LR, Beta1: s.Beta1, Beta2: s.Beta2, Eps: s.Eps, WeightDecay: s.WeightDecay, Step: o.Updates + 1,
+	}
+	if err := o.try(params, grad, step); err != nil {
+		return Update{}, err
+	}
 	o.Updates++
-	kernel.AdamW(params, grad, o.M, o.V, kernel.AdamWStep{
-		LR: u.LR, Beta1: s.Beta1, Beta2: s.Beta2, Eps: s.Eps, WeightDecay: s.WeightDecay, Step: o.Updates,
-	})
+	kernel.AdamW(params, grad, o.M, o.V, step)
 	return u, nil
+}
+
+const (
+	// tryBlock is how many parameters are tried at a time: few enough for the cache.
+	tryBlock = 4096
+	// room is how far below the largest float32 weights must stay: the moving average takes
+	// differences of them.
+	room = 4
+)
+
+// try makes the step in memory of its own, and returns an error if it leaves a moment or a
+// weight that is not finite: one that overflows, or was not finite before. It costs as much
+// as the step, which is little beside a gradient, and no copy of the moments.
+func (o *AdamW) try(params, grad []float32, step kernel.AdamWStep) error {
+	scratch := make([]float32, 3*tryBlock)
+	for lo := 0; lo < len(params); lo += tryBlock {
+		hi := min(lo+tryBlock, len(params))
+		n := hi - lo
+		m, v, p := scratch[:n], scratch[tryBlock:tryBlock+n], scratch[2*tryBlock:2*tryBlock+n]
+		copy(m, o.M[lo:hi])
+		copy(v, o.V[lo:hi])
+		copy(p, params[lo:hi])
+		kernel.AdamW(p, grad[lo:hi], m, v, step)
+		kernel.Scale(p, room, p)
+		for _, x := range []struct {
+			of   string
+			data []float32
+		}{{"first moment", m}, {"second moment", v}, {"weight", p}} {
+			if err := finite(x.of, x.data); err != nil {
+				err.Index += lo
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// finite returns an error if x, which is called of, holds a NaN or an infinity.
+func finite(of string, x []float32) *NonFiniteError {
+	if kernel.AllFinite(x) {
+		return nil
+	}
+	i := slices.IndexFunc(x, func(v float32) bool { return v-v != 0 })
+	return &NonFiniteError{of, i, x[i]}
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"flowgrpo/internal/longtest"
+	"flowgrpo/internal/mutants"
 	"flowgrpo/internal/safetensors"
 )
 
@@ -77,30 +79,61 @@ func TestClipMatchesTorch(t *testing.T) {
 	}
 }
 
-// A gradient that is not finite changes nothing: not a bit of weights, moments or
-// the gradient, nor the count.
-func TestNonFiniteGradient(t *testing.T) {
+// A number that is not finite before or after a step changes nothing: not a bit of weights
+// and moments, nor the count; and what it is, is said.
+func TestNonFiniteStep(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
-		o := NewAdamW(40, Settings{LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, ClipNorm: 1, Schedule: Constant{}})
-		p, grad := make([]float32, 40), make([]float32, 40)
+	const n, at = tryBlock + 40, tryBlock + 33
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	for _, tt := range []struct {
+		of   string
+		bad  float32
+		put  func(o *AdamW, p, grad []float32, bad float32)
+		clip float64
+	}{
+		{"gradient", nan, func(_ *AdamW, _, grad []float32, bad float32) { grad[at] = bad }, 1},
+		{"gradient", inf, func(_ *AdamW, _, grad []float32, bad float32) { grad[at] = bad }, 1},
+		{"gradient", -inf, func(_ *AdamW, _, grad []float32, bad float32) { grad[at] = bad }, 1},
+		{"first moment", nan, func(o *AdamW, _, _ []float32, bad float32) { o.M[at] = bad }, 1},
+		{"second moment", -inf, func(o *AdamW, _, _ []float32, bad float32) { o.V[at] = bad }, 1},
+		{"weight", inf, func(_ *AdamW, p, _ []float32, bad float32) { p[at] = bad }, 1},
+		{"weight", inf, func(_ *AdamW, p, _ []float32, _ float32) { p[at] = math.MaxFloat32 / 2 }, 1}, // no room
+		{"weight", nan, func(o *AdamW, _, _ []float32, _ float32) { o.V[at] = -1 }, 1},                // a root of it
+		{"second moment", inf, func(_ *AdamW, _, grad []float32, _ float32) { grad[at] = 1e21 }, 0},   // its square
+	} {
+		o := NewAdamW(n, Settings{LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, ClipNorm: tt.clip, Schedule: Constant{}})
+		p, grad := make([]float32, n), make([]float32, n)
 		for i := range grad {
 			p[i], grad[i] = float32(i), float32(i)/7
 		}
 		if _, err := o.Step(p, slices.Clone(grad)); err != nil {
 			t.Fatal(err)
 		}
+		tt.put(o, p, grad, tt.bad)
 		before := slices.Concat(p, o.M, o.V)
-		grad[33] = float32(bad)
 		_, err := o.Step(p, grad)
 		var e *NonFiniteError
-		if !errors.As(err, &e) || e.Index != 33 {
-			t.Errorf("%v: error %v, want a NonFiniteError at 33", bad, err)
+		if !errors.As(err, &e) || e.Of != tt.of || e.Index != at {
+			t.Errorf("%s %v: error %v, want one of it at %d", tt.of, tt.bad, err, at)
 		}
-		if !slices.Equal(before, slices.Concat(p, o.M, o.V)) || o.Updates != 1 || grad[32] != float32(32)/7 {
-			t.Errorf("%v: something changed", bad)
+		same := func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }
+		if !slices.EqualFunc(before, slices.Concat(p, o.M, o.V), same) || o.Updates != 1 {
+			t.Errorf("%s %v: something changed", tt.of, tt.bad)
 		}
 	}
+}
+
+// Every check of a step is needed: without any one of them the test above fails.
+func TestNonFiniteStepMutants(t *testing.T) {
+	longtest.Only(t)
+	mutants.Killed(t, "^TestNonFiniteStep$", []mutants.Mutant{
+		{File: "optim.go", Old: `finite("gradient", grad)`, New: `finite("gradient", nil)`},
+		{File: "optim.go", Old: `{"first moment", m}, `, New: ""},
+		{File: "optim.go", Old: `{"second moment", v}, `, New: ""},
+		{File: "optim.go", Old: `, {"weight", p}`, New: ""},
+		{File: "optim.go", Old: "kernel.Scale(p, room, p)", New: ""},
+		{File: "optim.go", Old: "err.Index += lo", New: ""},
+	})
 }
 
 func TestSchedules(t *testing.T) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"flowgrpo/eval"
+	"flowgrpo/grpo"
 	"flowgrpo/internal/config"
 )
 
@@ -93,21 +95,12 @@ func (r *trainRun) iterate(ctx context.Context) error {
 		if r.stopping() {
 			return r.stop()
 		}
-		stats, err := r.trainer.Iterate(ctx)
+		line, err := r.iteration(ctx)
 		if err != nil {
 			return err
 		}
-		line := measure(stats, r.session.Config.GRPO)
-		r.samples += stats.Samples
-		line[eval.KeySamples] = eval.Number(r.samples)
 		i := r.trainer.Iteration()
 		r.options.Progress.Advance(i, summary(line))
-		if stats.Failed > 0 {
-			r.warnOnce("failed", "iteration %d: %d samples could not be scored and were left out: %v", i, stats.Failed, stats.Failure)
-		}
-		if err := r.failures.add(stats, r.session.Config.Monitor.Failed); err != nil {
-			return errors.Join(fmt.Errorf("iteration %d: %w", i, err), r.log(line))
-		}
 		if i == total {
 			r.pending = line
 			return r.save()
@@ -117,6 +110,44 @@ func (r *trainRun) iterate(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// iteration runs an iteration and returns its figures. One that is the run's last because
+// of what they say is logged all the same.
+func (r *trainRun) iteration(ctx context.Context) (eval.Metrics, error) {
+	stats, err := r.trainer.Iterate(ctx)
+	i := stats.Iteration + 1
+	for _, u := range stats.Updates {
+		if u.Skipped != nil {
+			r.say("warning: iteration %d: an update is left out: %v", i, u.Skipped)
+		}
+	}
+	_, diverged := errors.AsType[*grpo.NonFiniteError](err)
+	if err != nil && !diverged {
+		return nil, err
+	}
+	line := measure(stats, r.session.Config.GRPO)
+	r.samples += stats.Samples
+	line[eval.KeySamples] = eval.Number(r.samples)
+	if diverged {
+		return nil, errors.Join(fmt.Errorf("%w; stopped before the update, last good checkpoint: %s", err, r.lastCheckpoint()), r.log(line))
+	}
+	if stats.Failed > 0 {
+		r.warnOnce("failed", "iteration %d: %d samples could not be scored and were left out: %v", i, stats.Failed, stats.Failure)
+	}
+	if err := r.failures.add(stats, r.session.Config.Monitor.Failed); err != nil {
+		return nil, errors.Join(fmt.Errorf("iteration %d: %w", i, err), r.log(line))
+	}
+	return line, nil
+}
+
+// lastCheckpoint names what a resumed run would go on from.
+func (r *trainRun) lastCheckpoint() string {
+	steps, err := checkpoints(r.folder.dir)
+	if err != nil || len(steps) == 0 {
+		return "none"
+	}
+	return filepath.Base(checkpointDir(steps[len(steps)-1]))
 }
 
 // record evaluates after iteration i where it is due, and logs line.

@@ -16,13 +16,14 @@ func measure(s grpo.Stats, c config.GRPO) eval.Metrics {
 		eval.KeyRewardMean:   orNaN(s.Reward.Mean, s.Reward.N > 0),
 		eval.KeyRewardStd:    orNaN(s.Reward.Std, s.Reward.N > 0),
 		eval.KeyRewardFailed: eval.Number(s.Failed),
-		eval.KeyZeroSignal:   eval.Number(float64(s.ZeroSignal) / float64(max(1, s.Groups))),
-		eval.KeyGroupStd:     eval.Number(s.GroupStd),
-		eval.KeyAdvantage:    eval.Number(s.Advantage),
 		eval.KeyFirstPass:    eval.Number(s.FirstPass),
 		eval.KeyTimeRollout:  eval.Number(s.Seconds.Rollout),
 		eval.KeyTimeReward:   eval.Number(s.Seconds.Reward),
 		eval.KeyTimeUpdate:   eval.Number(s.Seconds.Update),
+	}
+	if s.Groups > 0 { // none are judged where the rollout is not finite
+		m[eval.KeyZeroSignal] = eval.Number(float64(s.ZeroSignal) / float64(s.Groups))
+		m[eval.KeyGroupStd], m[eval.KeyAdvantage] = eval.Number(s.GroupStd), eval.Number(s.Advantage)
 	}
 	for name, part := range s.Parts {
 		m[eval.RewardKey(name)] = eval.Number(part.Mean)

@@ -1,0 +1,73 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"math"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"flowgrpo/eval"
+	"flowgrpo/grpo"
+	"flowgrpo/reward"
+)
+
+// poison makes a moment of the optimizer NaN once a number of groups have been scored.
+type poison struct {
+	reward.Reward
+	groups *int
+	moment []float32
+}
+
+func (p poison) Score(ctx context.Context, batch []reward.Sample) ([]reward.Result, error) {
+	if *p.groups--; *p.groups < 0 {
+		p.moment[0] = float32(math.NaN())
+	}
+	return p.Reward.Score(ctx, batch)
+}
+
+// A run whose updates are left out three times in a row stops, says why and what it can
+// go on from, and that is what it was; the run goes on from there once the cause is gone.
+func TestDivergedRun(t *testing.T) {
+	model := tinyModel(t, "glyphs")
+	open := func() *Session {
+		return openTiny(t, "glyphs", model, append(contrast, "train.iterations=6", "eval.every=3", "grpo.passes=1", "rollout.groups=1", "rollout.workers=1")...)
+	}
+	want := trainTiny(t, open())
+	s, dir := open(), filepath.Join(t.TempDir(), "run")
+	o := Options{Dir: dir}
+	f, err := createFolder(dir, newInfo(s, o), "", s.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := 3
+	_, err = newTrainRun(s, o, f).start(t.Context(), func(r *trainRun) error {
+		r.trainer.Reward = poison{r.trainer.Reward, &groups, r.trainer.Adam.M}
+		return nil
+	})
+	const text = ` is not finite for the 3rd update in a row (NaN); stopped before the update, last good checkpoint: step-000003`
+	var e *grpo.NonFiniteError
+	if !errors.As(err, &e) || !strings.HasPrefix(err.Error(), `iteration 6: first moment of "`) || !strings.Contains(err.Error(), text) {
+		t.Errorf("error %v, want %s", err, text)
+	}
+	if info := parse[eval.RunInfo](t, filepath.Join(dir, "run.json")); info.State != failed {
+		t.Errorf("state %q", info.State)
+	}
+	skipped := 0.0
+	for _, m := range readLines(t, dir) {
+		skipped += float64(m[eval.KeySkipped])
+	}
+	if skipped != 3 {
+		t.Errorf("%g updates left out by the metrics, want 3", skipped)
+	}
+	if steps, err := checkpoints(dir); err != nil || len(steps) != 1 || steps[0] != 3 {
+		t.Errorf("checkpoints %v, %v; want that of iteration 3 alone: what came later is not finite", steps, err)
+	}
+	if _, err := Resume(t.Context(), open(), o); err != nil {
+		t.Fatal(err)
+	}
+	if timeless(t, dir) != timeless(t, want) {
+		t.Error("the run that went on differs from one that never failed")
+	}
+}
