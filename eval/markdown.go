@@ -9,6 +9,8 @@ import (
 	"image/png"
 	"io"
 	"strings"
+
+	"flowgrpo/internal/display"
 )
 
 // WriteMarkdown writes a result as a table for a document: per sampler the base
@@ -17,7 +19,7 @@ func WriteMarkdown(w io.Writer, res Result) error {
 	var b strings.Builder
 	b.WriteString("| sampler | model | reward | judge | Fréchet | diversity |\n|---|---|---|---|---|---|\n")
 	for _, row := range modeRows(&res) {
-		base, tuned := "| "+row.Name+" | base |", "| | fine-tuned |"
+		base, tuned := "| "+display.Markdown(row.Name)+" | base |", "| | fine-tuned |"
 		for _, c := range row.Cells {
 			base += " " + inBrackets(c.Base, c.BaseInterval) + " |"
 			tuned += " **" + c.Tuned + "**" + inBrackets("", c.TunedInterval) + " |"
@@ -62,8 +64,7 @@ func (c Comparison) Markdown() string {
 }
 
 func tableRow(b *strings.Builder, a ArmFigures, cells ...string) {
-	label := strings.ReplaceAll(a.Label, "|", `\|`)
-	fmt.Fprintf(b, "| %s | %d | %s |\n", label, len(a.Runs), strings.Join(cells, " | "))
+	fmt.Fprintf(b, "| %s | %d | %s |\n", display.Markdown(a.Label), len(a.Runs), strings.Join(cells, " | "))
 }
 
 // text writes a spread over the runs of a, and how many have the figure if not all.

@@ -132,7 +132,7 @@ func ReadMetrics(r io.Reader) ([]Metrics, error) {
 			return nil, fmt.Errorf("eval: metrics line %d: %w", n, err)
 		}
 		if m == nil {
-			return nil, fmt.Errorf("eval: metrics line %d is not an object", n)
+			return nil, fmt.Errorf("eval: metrics line %d: is not an object", n)
 		}
 		if i := m[KeyIteration]; !(0 <= i && i <= maxIteration) || i != Number(int(i)) {
 			return nil, fmt.Errorf("eval: metrics line %d: %s is %g, want a whole number from 0 to %g", n, KeyIteration, i, maxIteration)

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"flowgrpo/internal/costtest"
 )
 
 func TestMetricsLine(t *testing.T) {
@@ -34,8 +36,19 @@ func TestReadMetrics(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if _, err := ReadMetrics(strings.NewReader("{]\n")); err == nil || !strings.Contains(err.Error(), "line 1") {
-		t.Errorf("error %v", err)
+	for line, want := range map[string]string{
+		"{]":                            "line 1: not JSON: ",
+		"[]":                            "line 1: found [], want an object",
+		"null":                          "line 1: is not an object",
+		`{"iteration":-1}`:              "line 1: iteration is -1, want a whole number from 0 to 1e+09",
+		`{"iteration":0.5}`:             "line 1: iteration is 0.5, want ",
+		`{"iteration":1e300}`:           "line 1: iteration is 1e+300, want ",
+		`{"iteration":null}`:            "line 1: iteration is NaN, want ",
+		`{"iteration":1,"iteration":2}`: `line 1: key "iteration" appears twice`,
+	} {
+		if _, err := ReadMetrics(strings.NewReader(line + "\n")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %s", line, err, want)
+		}
 	}
 }
 
@@ -61,7 +74,9 @@ func FuzzReadMetrics(f *testing.F) {
 	f.Add("{\"iteration\":0,\"reward/mean\":0.1}\n")
 	f.Add("{\"iteration\":null}\n{\"a\":1e400}\n")
 	f.Fuzz(func(t *testing.T, file string) {
-		lines, err := ReadMetrics(strings.NewReader(file))
+		var lines []Metrics
+		var err error
+		costtest.Bounded(t, len(file), func() { lines, err = ReadMetrics(strings.NewReader(file)) })
 		if err != nil {
 			return
 		}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 
 	"flowgrpo/internal/jsonfile"
 )
@@ -130,6 +131,9 @@ func readSamples(fsys fs.FS, r *Report) error {
 			return err
 		}
 		for i, s := range set.Samples {
+			if s.File != path.Base(s.File) || !fs.ValidPath(s.File) || s.File == "." || strings.Contains(s.File, `\`) {
+				return fmt.Errorf("eval: reading %s: %q is not the name of a file beside it", name, s.File)
+			}
 			file := path.Join(path.Dir(name), s.File)
 			data, err := fs.ReadFile(fsys, file)
 			if err != nil { // %v: a picture that samples.json lists must be there

@@ -133,6 +133,21 @@ func TestFromRunErrors(t *testing.T) {
 	}
 }
 
+// TestPicturesAreBesideTheirList: samples.json cannot make the page show other files.
+func TestPicturesAreBesideTheirList(t *testing.T) {
+	for _, file := range []string{"../iter-000000/prompt-00000-0.png", "/etc/passwd", "a/b.png", `..\b.png`, "..", "", "."} {
+		folder := maps.Clone(finishedRun())
+		list, err := json.Marshal(SampleSet{Samples: []Sample{{File: file}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		folder[SampleDir(20)+"/samples.json"] = &fstest.MapFile{Data: list}
+		if _, err := FromRun(folder); err == nil || !strings.Contains(err.Error(), "samples/iter-000020/samples.json: ") {
+			t.Errorf("%q: error %v", file, err)
+		}
+	}
+}
+
 // TestMissingPicture: a picture that samples.json lists and that is not there is
 // an error, not a report with fewer pictures.
 func TestMissingPicture(t *testing.T) {

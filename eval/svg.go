@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"flowgrpo/internal/display"
 )
 
 // The size of a chart in SVG units, and its margins. It is drawn small, so that
@@ -59,7 +61,7 @@ func (c Chart) SVG() []byte {
 	var b, legend strings.Builder
 	head := drawLegend(&legend, c.named(), chartW, 30) + 6
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 %g %g" role="img" aria-label="%s">`,
-		chartW, chartH+head, html.EscapeString(c.summary()))
+		chartW, chartH+head, escape(c.summary()))
 	b.WriteString(svgStyle)
 	drawTitle(&b, c.Title)
 	b.WriteString(legend.String())
@@ -73,7 +75,7 @@ func (c Chart) SVG() []byte {
 const textLeft = marginL - 34
 
 func drawTitle(b *strings.Builder, title string) {
-	fmt.Fprintf(b, `<text class="title" x="%g" y="19">%s</text>`, textLeft, html.EscapeString(title))
+	fmt.Fprintf(b, `<text class="title" x="%g" y="19">%s</text>`, textLeft, escape(title))
 }
 
 // drawLegend names the series from the height y on, in as many lines of a width as
@@ -86,7 +88,7 @@ func drawLegend(b *strings.Builder, series []Series, width, y float64) float64 {
 			x, y = textLeft, y+16
 		}
 		fmt.Fprintf(b, `<rect class="f%d" x="%g" y="%g" width="14" height="4" rx="2"/>`, i%colours, x, y)
-		fmt.Fprintf(b, `<text x="%g" y="%g">%s</text>`, x+18, y+6, html.EscapeString(s.Name))
+		fmt.Fprintf(b, `<text x="%g" y="%g">%s</text>`, x+18, y+6, escape(s.Name))
 		x += w
 	}
 	return y + 8
@@ -114,7 +116,7 @@ func panels(charts []Chart) []byte {
 	height := top + float64((len(charts)+1)/2)*(head+chartH+gap)
 	begin := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 %g %g" role="img" aria-label="%s">%s`+
 		`<rect width="%g" height="%g" fill="#fff"/>`,
-		width, height, html.EscapeString(strings.Join(summaries, ". ")), lightStyle, width, height)
+		width, height, escape(strings.Join(summaries, ". ")), lightStyle, width, height)
 	return []byte(begin + b.String() + `</svg>`)
 }
 
@@ -132,7 +134,7 @@ func (c Comparison) SVG() ([]byte, error) {
 func (c Chart) inline() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg class="chart" viewBox="0 0 %g %g" role="img" aria-label="%s">`,
-		chartW, chartH, html.EscapeString(c.summary()))
+		chartW, chartH, escape(c.summary()))
 	c.body(&b)
 	b.WriteString(`</svg>`)
 	return b.String()
@@ -149,6 +151,10 @@ func (c Chart) summary() string {
 	return strings.Join(parts, "; ")
 }
 
+// escape returns s as text or as the value of an attribute, of HTML and of XML, which has no
+// place for control characters.
+func escape(s string) string { return html.EscapeString(display.Text(s)) }
+
 // body draws grid, axes and series.
 func (c Chart) body(b *strings.Builder) {
 	series := c.drawn()
@@ -162,9 +168,9 @@ func (c Chart) body(b *strings.Builder) {
 	for _, v := range ax.ticks {
 		fmt.Fprintf(b, `<text x="%.1f" y="%g" text-anchor="middle">%s</text>`, px(v), chartH-marginB+16, ax.label(v))
 	}
-	fmt.Fprintf(b, `<text x="%g" y="%g" text-anchor="end">%s</text>`, chartW-marginR, chartH-4, html.EscapeString(c.XLabel))
+	fmt.Fprintf(b, `<text x="%g" y="%g" text-anchor="end">%s</text>`, chartW-marginR, chartH-4, escape(c.XLabel))
 	if c.Unit != "" {
-		fmt.Fprintf(b, `<text x="%g" y="%g">%s</text>`, 2.0, chartH-4, html.EscapeString(c.Unit))
+		fmt.Fprintf(b, `<text x="%g" y="%g">%s</text>`, 2.0, chartH-4, escape(c.Unit))
 	}
 	for _, v := range c.Marks {
 		fmt.Fprintf(b, `<line class="mark" x1="%g" x2="%g" y1="%.1f" y2="%.1f"/>`, marginL, chartW-marginR, py(v), py(v))

@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -100,7 +99,7 @@ func openForEval(path, recipe string, step int, sets []string) (*run.Target, err
 
 // printEvaluation prints a table: a row per figure, a column per mode.
 func printEvaluation(w io.Writer, e eval.Evaluation) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := newTable(w)
 	line := func(name string, text func(eval.ModeScore) string) {
 		fmt.Fprint(t, name)
 		for _, m := range e.Modes {

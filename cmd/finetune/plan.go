@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -49,7 +48,7 @@ this machine as busy as it is now. Nothing is written.`,
 }
 
 func printPlan(w io.Writer, p run.Plan) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := newTable(w)
 	row := func(name, format string, args ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", args...) }
 	row("task", "%s, pictures of %d numbers", p.Task, p.Dim)
 	row("parameters", "%d, of which %d are trained", p.Parameters, p.Trained)

@@ -12,6 +12,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"flowgrpo/internal/display"
 	"flowgrpo/internal/run"
 )
 
@@ -125,7 +126,7 @@ func waitingFor(what string, d time.Duration) string {
 func (p *plain) Say(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fmt.Fprintf(p.w, format+"\n", args...)
+	fmt.Fprintln(p.w, display.Text(fmt.Sprintf(format, args...)))
 }
 
 // Close implements progress.
@@ -207,7 +208,7 @@ func (b *bars) Waiting(what string, d time.Duration) {
 
 // Say implements [run.Progress].
 func (b *bars) Say(format string, args ...any) {
-	fmt.Fprintf(b.box, format+"\n", args...)
+	fmt.Fprintln(b.box, display.Text(fmt.Sprintf(format, args...)))
 }
 
 // Close implements progress.

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +36,7 @@ func newRecipesList() *cobra.Command {
 		Short: "List the recipes",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			t := newTable(cmd.OutOrStdout())
 			for _, name := range configs.List() {
 				text, _ := configs.Read(name) // it is in the list
 				fmt.Fprintf(t, "%s\t%s\n", name, firstSentence(string(text)))

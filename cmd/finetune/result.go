@@ -5,15 +5,15 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"text/tabwriter"
 
 	"flowgrpo/eval"
+	"flowgrpo/internal/display"
 )
 
 // printResult prints before and after: the headline mode in rows, the other modes
 // below.
 func printResult(w io.Writer, r eval.Result) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := newTable(w)
 	row := func(name, gain string, base, tuned eval.Number) { // gain is the key of r.Gain, "" if it has none
 		if !base.Known() && !tuned.Known() {
 			return
@@ -40,7 +40,7 @@ func printResult(w io.Writer, r eval.Result) error {
 		return err
 	}
 	for _, warning := range r.Warnings {
-		fmt.Fprintf(w, "warning: %s: %s\n", warning.Name, warning.Message)
+		fmt.Fprintln(w, display.Text(fmt.Sprintf("warning: %s: %s", warning.Name, warning.Message)))
 	}
 	return nil
 }

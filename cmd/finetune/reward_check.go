@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"flowgrpo/internal/display"
 	"flowgrpo/reward"
 	"flowgrpo/reward/rewardtest"
 )
@@ -50,7 +51,7 @@ func checkPromises(cmd *cobra.Command, r reward.Reward, samples []reward.Sample)
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s  %-18s %s\n", verdict, p.Name, p.Text)
 		if err != nil {
-			fmt.Fprintf(cmd.OutOrStdout(), "      %s\n", strings.ReplaceAll(err.Error(), "\n", "\n      "))
+			fmt.Fprintf(cmd.OutOrStdout(), "      %s\n", strings.ReplaceAll(display.Text(err.Error()), "\n", "\n      "))
 		}
 	})
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	_ "image/png"
 	"os"
 	"strconv"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -92,7 +91,7 @@ func (t *tryFlags) print(cmd *cobra.Command, rows []scored) error {
 	if t.asJSON {
 		return printJSON(cmd.OutOrStdout(), rows)
 	}
-	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	w := newTable(cmd.OutOrStdout())
 	fmt.Fprintln(w, "FILE\tSCORE\tPARTS")
 	for _, row := range rows {
 		if row.Score == nil {

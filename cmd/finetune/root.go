@@ -16,6 +16,7 @@ import (
 
 	"flowgrpo/grpo"
 	"flowgrpo/internal/config"
+	"flowgrpo/internal/display"
 	"flowgrpo/internal/kernel"
 	"flowgrpo/internal/optim"
 	"flowgrpo/internal/run"
@@ -63,7 +64,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if errors.Is(err, context.Canceled) && !errors.Is(err, run.ErrStopped) {
 		err = run.ErrStopped // rather than what the work that was interrupted says of it
 	}
-	fmt.Fprintln(stderr, "finetune: "+strings.TrimPrefix(err.Error(), "finetune: "))
+	fmt.Fprintln(stderr, display.Text("finetune: "+strings.TrimPrefix(err.Error(), "finetune: ")))
 	if is[usageError](err) {
 		fmt.Fprintf(stderr, "\n`%s --help` shows how to use it.\n", cmd.CommandPath())
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -41,7 +40,7 @@ func newRunsList() *cobra.Command {
 		if asJSON {
 			return errors.Join(printJSON(cmd.OutOrStdout(), runs), err)
 		}
-		t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+		t := newTable(cmd.OutOrStdout())
 		fmt.Fprintln(t, "RUN\tTASK\tSTATE\tITERATIONS\tREWARD\tJUDGE\tWARNINGS")
 		for _, s := range runs {
 			reward, judge, warnings := "", "", ""
@@ -94,7 +93,7 @@ func newRunsShow() *cobra.Command {
 }
 
 func printRun(w io.Writer, s run.Summary) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := newTable(w)
 	row := func(name, format string, args ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", args...) }
 	i := s.Info
 	row("run", "%s", s.Dir)

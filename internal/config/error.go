@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"flowgrpo/internal/display"
 )
 
 // An Error is what is wrong with a recipe.
@@ -67,7 +69,7 @@ func printable(r rune) rune {
 	if r == '\t' {
 		return ' '
 	}
-	if r < ' ' || r >= 0x7f && r < 0xa0 || r == 0xfeff || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+	if !display.Shows(r) {
 		return '?'
 	}
 	return r

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/template"
 
 	"flowgrpo/eval"
 	"flowgrpo/internal/atomicfile"
 	"flowgrpo/internal/config"
+	"flowgrpo/internal/display"
 	"flowgrpo/internal/shell"
 	"flowgrpo/policy"
 )
@@ -85,7 +87,18 @@ var cardTemplate = template.Must(template.New("card.md").Funcs(template.FuncMap{
 		return fmt.Sprintf("%.3f", float64(n))
 	},
 	"command": shell.Line,
+	"text":    display.Markdown,
+	"fenced":  fenced,
 }).ParseFS(cardFile, "card.md"))
+
+// fenced returns text as a block of code in a language. The fence is longer than any in it.
+func fenced(language, text string) string {
+	fence := "```"
+	for strings.Contains(text, fence) {
+		fence += "`"
+	}
+	return fence + language + "\n" + strings.TrimRight(display.Text(text), "\n") + "\n" + fence
+}
 
 // modelCard returns the README.md of an export.
 func modelCard(info eval.RunInfo, result eval.Result, c *config.Config) ([]byte, error) {

@@ -1,12 +1,15 @@
 package run
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"flowgrpo/eval"
 	"flowgrpo/internal/config"
 	"flowgrpo/policy"
 	"flowgrpo/sde"
@@ -59,6 +62,64 @@ func checkDrawnWith(t *testing.T, dir string, shift float64) {
 	if c.Rollout.Schedule != "uniform" {
 		t.Error("the caller's configuration has changed")
 	}
+}
+
+// A model card has the marks of a harmless one, whatever names and values hold.
+func TestHostileCard(t *testing.T) {
+	t.Parallel()
+	card := func(text string) string {
+		c := config.Default()
+		c.Model.Path = text
+		figures := map[string]eval.Number{text: 0.5}
+		b, err := modelCard(eval.RunInfo{Name: text, Version: text, Revision: text, Command: []string{"finetune", text}}, eval.Result{
+			Task: text, Base: eval.Outcome{Score: eval.Score{Categories: figures}}, Tuned: eval.Outcome{Score: eval.Score{Categories: figures}},
+			Warnings: []eval.Warning{{Name: text, Message: text}},
+		}, &c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	want := marks(card("harmless"))
+	if len(want) < 25 || !slices.Contains(want, "| 3") {
+		t.Fatalf("the marks of the harmless card are %q", want)
+	}
+	for _, text := range []string{
+		"```", "````\n# x", "\n```\n# x", "a\n# b", "a\n\n- b", "a | b", "| a |", "\n---\n", "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "a\n    b",
+		"[x](javascript:alert(1))", "![x](//evil.example/x.png)", "`code`", "*b* _i_", "\x1b[31m", "~~~\n", "\n===\n", "&lt;b&gt;", `\`, `\|`,
+	} {
+		if got := marks(card(text)); !slices.Equal(got, want) {
+			t.Errorf("%q: marks %q, want %q", text, got, want)
+		}
+	}
+}
+
+// marks returns what Markdown sees in the lines of a text that are not blank and not in a
+// block of code: the first mark of a line, and the cells of a table's row.
+func marks(text string) (out []string) {
+	fence := ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		bare := strings.NewReplacer(`\\`, "", `\|`, "", "\\`", "", `\<`, "", `\[`, "", `\]`, "", `\*`, "", `\_`, "").Replace(line)
+		ticks := line[:len(line)-len(strings.TrimLeft(line, "`"))]
+		switch {
+		case fence != "" && line == fence:
+			fence, out = "", append(out, "end")
+		case fence != "":
+		case len(ticks) >= 3:
+			fence, out = ticks, append(out, "code")
+		case strings.HasPrefix(line, "|"):
+			out = append(out, fmt.Sprint("| ", strings.Count(bare, "|")-1))
+		case strings.HasPrefix(line, "#"), strings.HasPrefix(line, "-"), strings.HasPrefix(line, "="), strings.HasPrefix(line, " "), strings.HasPrefix(line, "~"):
+			out = append(out, line[:1])
+		case line != "":
+			out = append(out, "text")
+		}
+		if fence == "" && strings.ContainsAny(bare, "<[]*`\x1b") && !strings.Contains(line, "**") && len(ticks) < 3 && !strings.HasPrefix(line, "- `") {
+			out = append(out, "inline "+bare)
+		}
+	}
+	return out
 }
 
 // An evaluation draws by the recipe, and says so where the model's scheduler differs.

@@ -2,13 +2,13 @@ package wire
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"flowgrpo/internal/display"
 )
 
-// Printable returns the end of s, at most limit bytes, without what could play tricks
-// on a terminal: bytes that are not UTF-8 and control characters but tab and newline
-// become U+FFFD. White space at both ends goes.
+// Printable returns the end of s, at most limit bytes, as [display.Text]. White space at both
+// ends goes.
 func Printable(s string, limit int) string {
 	if len(s) > limit {
 		s = s[len(s)-limit:]
@@ -16,13 +16,7 @@ func Printable(s string, limit int) string {
 			s = s[1:]
 		}
 	}
-	s = strings.ReplaceAll(s, "\r\n", "\n")
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
-			return utf8.RuneError
-		}
-		return r
-	}, s))
+	return strings.TrimSpace(display.Text(s))
 }
 
 // Line returns the beginning of s, at most limit bytes, as one printable line.
