@@ -42,12 +42,12 @@ func (f *Failure) Error() string {
 func (f *Failure) Unwrap() error { return f.Err }
 
 // Causes returns the failures behind a Result's Err: of a sum, those of the terms that
-// failed.
+// failed. There is one at least behind a *Failure.
 func Causes(err error) []*Failure {
 	switch e := err.(type) {
 	case *Failure:
-		if e.Reason == PartFailed {
-			return Causes(e.Err)
+		if causes := Causes(e.Err); e.Reason == PartFailed && causes != nil {
+			return causes
 		}
 		return []*Failure{e}
 	case interface{ Unwrap() []error }:

@@ -120,6 +120,10 @@ func TestCauses(t *testing.T) {
 	if s := strings.Join(words, ", "); s != want {
 		t.Errorf("causes %s, want %s", s, want)
 	}
+	alone := &Failure{Reward: "p", Reason: PartFailed, Err: errors.New("by its own word")}
+	if c := Causes(alone); len(c) != 1 || c[0] != alone {
+		t.Errorf("causes of a failure with no others behind it are %v, want itself", c)
+	}
 	if c := Causes(nil); c != nil {
 		t.Errorf("nothing failed, but causes are %v", c)
 	}

@@ -2,7 +2,9 @@ package wire
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 
 	"flowgrpo/reward"
@@ -89,11 +91,7 @@ func (r *result) believed(info *rewardpb.InfoResponse) reward.Result {
 		if r.score != nil {
 			return reward.Result{Err: fail(reward.BadReply, "both a score and a failure")}
 		}
-		reason := reward.Refused
-		if word := Line(f.Reason, maxWord); word != "" {
-			reason = reward.Reason(word)
-		}
-		return reward.Result{Err: fail(reason, "%s", Printable(f.Message, maxMessage))}
+		return reward.Result{Err: f.believed()}
 	}
 	if r.score == nil {
 		return reward.Result{Err: fail(reward.BadReply, "neither a score nor a failure")}
@@ -111,6 +109,20 @@ func (r *result) believed(info *rewardpb.InfoResponse) reward.Result {
 	return out
 }
 
+// believed returns f as a failure without an address. Reasons that only the run gives, and
+// counts in another way, are not taken over.
+func (f *failure) believed() *reward.Failure {
+	word, message := Line(f.Reason, maxWord), Printable(f.Message, maxMessage)
+	switch reason := reward.Reason(word); reason {
+	case "":
+		return fail(reward.Refused, "%s", message)
+	case reward.PartFailed, reward.Dropped:
+		return fail(reward.Refused, "%s: %s", word, message)
+	default:
+		return fail(reason, "%s", message)
+	}
+}
+
 func (r *result) check(info *rewardpb.InfoResponse) error {
 	if err := r.score.check("score"); err != nil {
 		return err
@@ -122,7 +134,8 @@ func (r *result) check(info *rewardpb.InfoResponse) error {
 	if len(r.parts) > maxParts {
 		return fail(reward.BadReply, "%d parts, at most %d are taken", len(r.parts), maxParts)
 	}
-	for name, v := range r.parts {
+	for _, name := range slices.Sorted(maps.Keys(r.parts)) { // or the reason would be one of several
+		v := r.parts[name]
 		if name == "" || Line(name, maxWord) != name {
 			return fail(reward.BadReply, "part %.80q: a name is printable and has 1 to %d bytes", name, maxWord)
 		}

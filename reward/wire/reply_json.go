@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flowgrpo/internal/jsonfile"
 	"fmt"
 	"math"
 	"strconv"
+
+	"flowgrpo/internal/jsonfile"
 )
 
 type replyJSON struct {

@@ -138,12 +138,15 @@ func TestResultFails(t *testing.T) {
 		{`"score":1,"failure":{}`, reward.BadReply, "both a score and a failure"},
 		{`"score":1,"parts":{"a":null}`, reward.BadScore, `part "a" must be a finite number with abs <= 1e+06, found null`},
 		{`"score":1,"parts":{"a":-1e7}`, reward.BadScore, `part "a" must be`},
+		{`"score":1,"parts":{"b":1e7,"a":-1e7,"":1,"c":null}`, reward.BadReply, "a name is printable"},
 		{`"score":1,"parts":{"":1}`, reward.BadReply, "a name is printable"},
 		{`"score":1,"parts":{"a\u001b[2J":1}`, reward.BadReply, "a name is printable"},
 		{`"score":1,"parts":{"` + strings.Repeat("n", maxWord+1) + `":1}`, reward.BadReply, "a name is printable and has 1 to 64 bytes"},
 		{`"score":1,"parts":{` + strings.Join(many, ",") + `}`, reward.BadReply, "65 parts, at most 64"},
 		{`"failure":{"reason":"no face\nfound","message":"looked\u001b[31m twice"}`, "no face found", "looked\ufffd[31m twice"},
 		{`"failure":{"message":"no"}`, reward.Refused, "no"},
+		{`"failure":{"reason":"dropped with its group","message":"no"}`, reward.Refused, "dropped with its group: no"},
+		{`"failure":{"reason":"part failed","message":"no"}`, reward.Refused, "part failed: no"},
 		{`"failure":{"reason":"` + strings.Repeat("ü", 40) + `"}`, reward.Reason(strings.Repeat("ü", 32)), ""},
 	} {
 		got, err := results(jsonCodec{}, []byte(`{"id":5,"results":[{"id":7,`+c.result+`},{"id":8,"score":0.5}]}`))
