@@ -3,9 +3,11 @@ package run
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"flowgrpo/eval"
 	"flowgrpo/internal/rng"
+	"flowgrpo/reward"
 	"flowgrpo/task"
 )
 
@@ -177,11 +179,12 @@ func (e *evaluator) full(ctx context.Context, s *sampler, iteration int) (full, 
 }
 
 // part takes the course's evaluation out of the headline mode m of the full
-// protocol p, or measures it if p has too few samples.
+// protocol p, or measures it if p has too few samples, or if its scores are those of
+// larger groups.
 func (e *evaluator) part(ctx context.Context, p *eval.Protocol, s *sampler, m eval.ModeScore, images []task.Image, iteration int) (eval.Evaluation, error) {
 	c := e.session.Config.Eval
 	n := len(e.first(c.Prompts))
-	if n > len(p.Prompts) || c.SamplesPerPrompt > p.PerPrompt {
+	if n > len(p.Prompts) || c.SamplesPerPrompt > p.PerPrompt || c.SamplesPerPrompt < p.PerPrompt && groupwise(p) {
 		return e.course(ctx, s, iteration)
 	}
 	var rows []eval.Row
@@ -196,6 +199,12 @@ func (e *evaluator) part(ctx context.Context, p *eval.Protocol, s *sampler, m ev
 	share := float64(len(rows)) / float64(len(m.Rows))
 	part := eval.ModeScore{Mode: m.Mode, Score: eval.Summarize(rows, kept, o), KL: eval.NaN(), Seconds: share * m.Seconds, Rows: rows}
 	return eval.Evaluation{Iteration: iteration, Weights: weights(iteration), Modes: []eval.ModeScore{part}}, nil
+}
+
+// groupwise reports whether a score of p depends on the other samples of its prompt.
+func groupwise(p *eval.Protocol) bool {
+	scorers := slices.Concat([]reward.Reward{p.Reward, p.Judge}, p.Extra)
+	return slices.ContainsFunc(scorers, func(r reward.Reward) bool { return reward.InfoOf(r).Groupwise })
 }
 
 // run runs p in one mode and reports its progress.

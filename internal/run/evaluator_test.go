@@ -50,9 +50,17 @@ func TestDeal(t *testing.T) {
 }
 
 // The evaluations along the way are part of the full protocol: same samples, same
-// scores, wherever they come from.
+// scores, wherever they come from; also where a score depends on how many samples a prompt has.
 func TestCourseIsPartOfFull(t *testing.T) {
-	s := openTiny(t, "glyphs", tinyModel(t, "glyphs"), "eval.prompts=2", "eval.samples_per_prompt=2", "eval.final_samples_per_prompt=3")
+	model := tinyModel(t, "glyphs")
+	for _, sets := range [][]string{nil, {"reward.variety.kind=diversity", "reward.variety.when=evaluation"}} {
+		checkCourseIsPartOfFull(t, openTiny(t, "glyphs", model, append(sets,
+			"eval.prompts=2", "eval.samples_per_prompt=2", "eval.final_samples_per_prompt=3")...))
+	}
+}
+
+func checkCourseIsPartOfFull(t *testing.T, s *Session) {
+	t.Helper()
 	e := s.evaluator(Silent{})
 	base := samplerOf(t, s, s.base, nil)
 	full, part, err := e.full(t.Context(), base, 0)

@@ -39,7 +39,8 @@ type rewards struct {
 // to load. It is an error if they do not fit the recipe; all are closed then.
 func openRewards(c *config.Config, deps reward.Deps) (*rewards, error) {
 	names := slices.Sorted(maps.Keys(c.Reward))
-	terms, err := iter.MapErr(names, func(name *string) (*term, error) { return openTerm(*name, c.Reward[*name], deps) })
+	together := iter.Mapper[string, *term]{MaxGoroutines: len(names)} // however few processors there are
+	terms, err := together.MapErr(names, func(name *string) (*term, error) { return openTerm(*name, c.Reward[*name], deps) })
 	rs := &rewards{terms: slices.DeleteFunc(terms, func(t *term) bool { return t == nil })}
 	if err == nil {
 		err = rs.sum(c)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"flowgrpo/eval"
 	"flowgrpo/internal/config"
@@ -31,6 +33,7 @@ var (
 )
 
 func init() {
+	reward.Register(reward.KindDoc{Kind: "meeting"}, newMeeting)
 	reward.Register(reward.KindDoc{Kind: "spy", Params: []reward.ParamDoc{
 		{Key: "says"}, {Key: "max_batch"}, {Key: "fails"}, {Key: "refuses"},
 	}}, newSpy)
@@ -267,6 +270,34 @@ func TestOnlyEvaluationsOpenRewards(t *testing.T) {
 	}
 	if err := target.Close(); err != nil || spyCalled("drawspy").closed != 1 {
 		t.Errorf("closed %d times, error %v", spyCalled("drawspy").closed, err)
+	}
+}
+
+// meeting is what rewards of kind "meeting" wait for when they are made: each other.
+var meeting sync.WaitGroup
+
+func newMeeting(name string, _ *reward.Params, _ reward.Deps) (reward.Reward, error) {
+	meeting.Done()
+	all := make(chan struct{})
+	go func() { meeting.Wait(); close(all) }()
+	select {
+	case <-all:
+		return reward.NewContrast(name), nil
+	case <-time.After(10 * time.Second):
+		return nil, errors.New("the others are not being made")
+	}
+}
+
+// All rewards are made at the same time, more than there are processors.
+func TestRewardsAreOpenedTogether(t *testing.T) {
+	c := config.Default()
+	c.Reward = map[string]config.Reward{}
+	for i := range runtime.GOMAXPROCS(0) + 1 {
+		c.Reward[fmt.Sprint("r", i)] = config.Reward{Kind: "meeting", Weight: 1, Scale: 1, When: "always", OnFailure: "stop"}
+	}
+	meeting.Add(len(c.Reward))
+	if _, err := openRewards(&c, reward.Deps{}); err != nil {
+		t.Error(err)
 	}
 }
 
