@@ -237,7 +237,7 @@ func TestModelCard(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"    finetune train --set 'name=it'\\''s' ''\n", "| reward | 0.500 | 0.500 |", "| independent judge | – | – |",
+		"\n```\nfinetune train --set 'name=it'\\''s' ''\n```\n", "| reward | 0.500 | 0.500 |", "| independent judge | – | – |",
 		"| counting | 0.250 | 0.250 |", "- **past-best**: m\n", "\n[rollout]\n",
 	} {
 		if !strings.Contains(string(card), want) {
