@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"flowgrpo/reward"
 	"flowgrpo/task"
@@ -126,6 +128,41 @@ func TestCheckFindsFaults(t *testing.T) {
 		if text := found(t, c.reward, samples()); !strings.Contains(text, c.want) {
 			t.Errorf("%s: found\n%swant %q", c.name, text, c.want)
 		}
+	}
+}
+
+// A reward that notices only before a call that nobody waits for it is found, and one that
+// notices soon is not.
+func TestCancelledAmidACall(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		work func(ctx context.Context)
+		want string
+	}{
+		"sleeps":  {func(context.Context) { time.Sleep(3 * patience) }, "cancelled context: amid a call: Score took 8s to notice"},
+		"watches": {func(ctx context.Context) { sleepOr(ctx, 3*patience) }, ""},
+		"slow":    {func(ctx context.Context) { sleepOr(ctx, 3*patience); time.Sleep(patience - 1) }, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := scorer(func(ctx context.Context, batch []reward.Sample) ([]reward.Result, error) {
+				if err := ctx.Err(); err != nil {
+					return nil, err
+				}
+				c.work(ctx)
+				return sound(ctx, batch)
+			})
+			if text := found(t, r, samples()); !strings.Contains(text, c.want) || c.want == "" && text != "" {
+				t.Errorf("%s: found\n%swant %q", name, text, c.want)
+			}
+		})
+	}
+}
+
+// sleepOr sleeps until ctx is done.
+func sleepOr(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
 	}
 }
 
