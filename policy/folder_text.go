@@ -68,8 +68,9 @@ func loadText(fsys fs.FS) (*TextEncoder, error) {
 	if err := jsonfile.Read(fsys, name, &c, true); err != nil {
 		return nil, err
 	}
-	if min(c.MaxTokens, c.JointDim, c.PooledDim) < 1 || max(c.MaxTokens, c.JointDim, c.PooledDim) > maxSize {
-		return nil, fmt.Errorf("%s: every size must be in [1, %d]: %+v", name, maxSize, c)
+	err := checkSizes(size{"max_tokens", c.MaxTokens, maxSize}, size{"joint_dim", c.JointDim, maxSize}, size{"pooled_dim", c.PooledDim, maxSize})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	vocab, err := loadVocabulary(fsys)
 	if err != nil {

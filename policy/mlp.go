@@ -23,8 +23,9 @@ const mlpTimeChannels = 32
 
 // Validate returns what is wrong with the sizes, or nil.
 func (m *MLP) Validate() error {
-	if min(m.Dim, m.Hidden, m.Layers, m.PooledDim) < 1 || max(m.Dim, m.Hidden, m.PooledDim) > maxSize || m.Layers > maxLayers {
-		return fmt.Errorf("policy: mlp config: every size must be in [1, %d], layers in [1, %d]: %+v", maxSize, maxLayers, *m)
+	err := checkSizes(size{"dim", m.Dim, maxSize}, size{"hidden", m.Hidden, maxSize}, size{"layers", m.Layers, maxLayers}, size{"pooled_projection_dim", m.PooledDim, maxSize})
+	if err != nil {
+		return fmt.Errorf("policy: mlp config: %w", err)
 	}
 	return nil
 }

@@ -50,18 +50,37 @@ const (
 	maxLayers = 1 << 10
 )
 
-func (c *MMDiT) sizes() []int {
-	return []int{
-		c.SampleSize, c.PatchSize, c.InChannels, c.NumLayers, c.HeadDim, c.Heads, c.JointAttentionDim,
-		c.PooledDim, c.PosEmbedMaxSize, c.Height, c.Width, c.Tokens,
+// A size is a number of a configuration, by its key there, and the most that it may be.
+type size struct {
+	key         string
+	value, most int
+}
+
+// checkSizes returns an error for the first size that is less than 1 or too large.
+func checkSizes(sizes ...size) error {
+	for _, s := range sizes {
+		if s.value < 1 || s.value > s.most {
+			return fmt.Errorf("%s is %d, want 1 to %d", s.key, s.value, s.most)
+		}
+	}
+	return nil
+}
+
+func (c *MMDiT) sizes() []size {
+	return []size{
+		{"sample_size", c.SampleSize, maxSize}, {"patch_size", c.PatchSize, maxSize}, {"in_channels", c.InChannels, maxSize},
+		{"num_layers", c.NumLayers, maxLayers}, {"attention_head_dim", c.HeadDim, maxSize}, {"num_attention_heads", c.Heads, maxSize},
+		{"joint_attention_dim", c.JointAttentionDim, maxSize}, {"pooled_projection_dim", c.PooledDim, maxSize},
+		{"pos_embed_max_size", c.PosEmbedMaxSize, maxSize}, {"height", c.Height, maxSize}, {"width", c.Width, maxSize}, {"tokens", c.Tokens, maxSize},
 	}
 }
 
 // Validate returns what is wrong with the sizes, or nil.
 func (c *MMDiT) Validate() error {
+	if err := checkSizes(c.sizes()...); err != nil {
+		return fmt.Errorf("policy: transformer config: %w", err)
+	}
 	switch {
-	case slices.Min(c.sizes()) < 1 || slices.Max(c.sizes()) > maxSize || c.NumLayers > maxLayers:
-		return fmt.Errorf("policy: transformer config: every size must be in [1, %d], num_layers in [1, %d]: %+v", maxSize, maxLayers, *c)
 	case c.CaptionDim != c.dim():
 		return fmt.Errorf("policy: transformer config: caption_projection_dim is %d, want heads × head dim = %d", c.CaptionDim, c.dim())
 	case c.OutChannels != c.InChannels:

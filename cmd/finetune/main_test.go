@@ -27,7 +27,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"finetune": main})
+	testscript.Main(m, map[string]func(){"finetune": main, "misbehave": misbehave})
 }
 
 // TestScripts runs the program as a user does. Further commands of the scripts:

@@ -146,7 +146,11 @@ func (r Recipe) syntax(err error, where layout) *Error {
 			return r.twice(where, offset)
 		}
 	}
-	return at(r.Path, r.Text, p.Position.Start, p.Message)
+	message := p.Message
+	if p.LastKey != "" && strings.Contains(message, "out of range") {
+		message = p.LastKey + " = " + message
+	}
+	return at(r.Path, r.Text, p.Position.Start, message)
 }
 
 // twice makes the error of a key at an offset that was set before.

@@ -83,7 +83,10 @@ func CheckFresh(dir string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return setup(err)
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = e.Err
+		}
+		return setup(fmt.Errorf("%s cannot be a run folder: %w", dir, err))
 	case IsRun(dir):
 		if locked(dir) {
 			return setup(inUse(dir, otherFolder))

@@ -57,7 +57,7 @@ func openTerm(name string, c config.Reward, deps reward.Deps) (*term, error) {
 		return nil, err
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w; `finetune reward list` shows all kinds", err)
+		return nil, fmt.Errorf("%w; `finetune reward list` shows all kinds and their keys", err)
 	}
 	t := &term{Reward: c, plain: r, meter: &meter{Wrapper: reward.Wrapper{Reward: r}}}
 	t.evaluation = c.When == "evaluation" || reward.InfoOf(r).Evaluation

@@ -136,10 +136,6 @@ func read(path string) ([]record, error) {
 
 // parse reads r as the kind of file that path's extension says.
 func parse(path string, r io.Reader) ([]record, error) {
-	list, err := lines.Read(path, r)
-	if err != nil {
-		return nil, err
-	}
 	var parseLine func(lines.Line) (record, error)
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".txt":
@@ -148,6 +144,10 @@ func parse(path string, r io.Reader) ([]record, error) {
 		parseLine = parseJSON
 	default:
 		return nil, fmt.Errorf("%s: prompts come from .txt (one per line) or .jsonl files, not %q", path, ext)
+	}
+	list, err := lines.Read(path, r)
+	if err != nil {
+		return nil, err
 	}
 	var out []record
 	for _, l := range list {
