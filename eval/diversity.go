@@ -6,25 +6,6 @@ import (
 	"flowgrpo/task"
 )
 
-// Diversity returns the mean over prompts of the mean distance between two
-// samples of the prompt, in standardised features:
-//
-//	mean over prompts of  mean over i<j of  |f_i - f_j| / √(2·Dim)
-//
-// 0 means that all samples of each prompt are the same picture; 1 is about the
-// distance between two real pictures of unrelated prompts. Prompts with fewer
-// than two samples do not count; NaN if none is left.
-func Diversity(prompts [][][]float64) float64 {
-	var total tally
-	for _, samples := range prompts {
-		if d, ok := meanPairDistance(samples); ok {
-			total.sum += d
-			total.n++
-		}
-	}
-	return total.mean()
-}
-
 func meanPairDistance(x [][]float64) (float64, bool) {
 	var t tally
 	for i := range x {
@@ -57,15 +38,18 @@ func newSpread(ref *Reference, groups []group, images []task.Image) *spread {
 	x := ref.Features(images)
 	s := &spread{ref: ref}
 	for _, g := range groups {
-		rows := x[g.first : g.first+len(g.rows)]
-		s.byGroup = append(s.byGroup, rows)
-		var t tally
-		if d, ok := meanPairDistance(rows); ok {
-			t = tally{d, 1}
-		}
-		s.pairs = append(s.pairs, t)
+		s.add(x[g.first : g.first+len(g.rows)])
 	}
 	return s
+}
+
+// add takes the features of the samples of a prompt.
+func (s *spread) add(samples [][]float64) {
+	var t tally
+	if d, ok := meanPairDistance(samples); ok {
+		t = tally{d, 1}
+	}
+	s.byGroup, s.pairs = append(s.byGroup, samples), append(s.pairs, t)
 }
 
 func (s *spread) frechet(pick []int) float64 {
@@ -76,6 +60,14 @@ func (s *spread) frechet(pick []int) float64 {
 	return s.ref.Distance(x)
 }
 
+// diversity returns the mean over the picked prompts of the mean distance between two
+// samples of the prompt, in standardised features:
+//
+//	mean over prompts of  mean over i<j of  |f_i - f_j| / √(2·Dim)
+//
+// 0 means that all samples of each prompt are the same picture; 1 is about the
+// distance between two real pictures of unrelated prompts. Prompts with fewer
+// than two samples do not count; NaN if none is left.
 func (s *spread) diversity(pick []int) float64 {
 	var total tally
 	for _, g := range pick {

@@ -42,8 +42,8 @@ func NewGaussian(x [][]float64) Gaussian {
 	return Gaussian{Mean: mu, Cov: cov}
 }
 
-// Frechet returns the Fréchet (2-Wasserstein) distance between two Gaussians of
-// one dimension, squared as is usual:
+// frechet returns the Fréchet (2-Wasserstein) distance between two Gaussians of one
+// dimension, squared as is usual, given rootA = S_a^½:
 //
 //	|m_a - m_b|² + tr(S_a + S_b - 2 (S_a^½ S_b S_a^½)^½)
 //
@@ -51,11 +51,6 @@ func NewGaussian(x [][]float64) Gaussian {
 // of n samples of one law it is positive, up to the order of dimension²/n and less
 // where features are correlated: compare only distances taken with the same number
 // of samples, and see [Reference.Floor] for the value that perfection would get.
-func Frechet(a, b Gaussian) float64 {
-	return frechet(a, symSqrt(a.Cov), b)
-}
-
-// frechet is Frechet with the square root of a's covariance given.
 func frechet(a Gaussian, rootA *mat.Dense, b Gaussian) float64 {
 	var distance float64
 	for i, m := range a.Mean {

@@ -26,9 +26,6 @@ var (
 	SDE10 = Mode{Name: "sde10", Steps: 10, Stochastic: true}
 )
 
-// Modes returns the standard protocol, the headline first.
-func Modes() []Mode { return []Mode{ODE40, SDE40, SDE10} }
-
 // A Sampler draws pictures from a model.
 type Sampler interface {
 	// Sample returns len(prompts)·perPrompt pictures: sample j of prompts[i] is

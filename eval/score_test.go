@@ -76,6 +76,17 @@ func TestAgreement(t *testing.T) {
 	}
 }
 
+// diversity returns that of prompts, given the features of their samples.
+func diversity(prompts ...[][]float64) float64 {
+	s := &spread{}
+	var all []int
+	for i, samples := range prompts {
+		s.add(samples)
+		all = append(all, i)
+	}
+	return s.diversity(all)
+}
+
 func TestDiversity(t *testing.T) {
 	row := func(v float64) []float64 {
 		x := make([]float64, Dim)
@@ -85,15 +96,15 @@ func TestDiversity(t *testing.T) {
 		return x
 	}
 	// Distances |a-b|·√Dim/√(2·Dim) = |a-b|/√2; prompts weigh the same.
-	got := Diversity([][][]float64{
-		{row(0), row(1), row(2)}, // 1, 1, 2: mean 4/3
-		{row(3), row(3)},         // 0
-		{row(9)},                 // does not count
-	})
+	got := diversity(
+		[][]float64{row(0), row(1), row(2)}, // 1, 1, 2: mean 4/3
+		[][]float64{row(3), row(3)},         // 0
+		[][]float64{row(9)},                 // does not count
+	)
 	if want := (4.0 / 3) / 2 / math.Sqrt2; math.Abs(got-want) > rounding {
 		t.Errorf("diversity %v, want %v", got, want)
 	}
-	if d := Diversity(nil); !math.IsNaN(d) {
+	if d := diversity(); !math.IsNaN(d) {
 		t.Errorf("diversity of nothing is %v", d)
 	}
 }
@@ -104,10 +115,10 @@ func TestDiversityScale(t *testing.T) {
 	real := scenes(80, 0)
 	ref := NewReference(real)
 	x := ref.Features(real)
-	if d := Diversity([][][]float64{x}); d < 0.85 || d > 1 { // √ is concave: below 1
+	if d := diversity(x); d < 0.85 || d > 1 { // √ is concave: below 1
 		t.Errorf("diversity of unrelated pictures is %v", d)
 	}
-	if d := Diversity([][][]float64{{x[0], x[0], x[0]}}); d != 0 {
+	if d := diversity([][]float64{x[0], x[0], x[0]}); d != 0 {
 		t.Errorf("diversity of equal pictures is %v", d)
 	}
 }
