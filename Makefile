@@ -1,6 +1,6 @@
 # Run `make` for the list of targets.
 .DEFAULT_GOAL := help
-.PHONY: help build gpu test gpu-test gpu-test-device gpu-generate race long vet fmt bench bench-peer fuzz generate goldens ci
+.PHONY: help build gpu test gpu-test gpu-test-device gpu-generate race long crash damage vet fmt bench bench-peer fuzz generate goldens ci
 
 # What building with the tag gpu needs of cgo: the declarations of the driver, and a name to
 # link with. Nothing of CUDA has to be installed.
@@ -42,6 +42,13 @@ race: ## test under the race detector (needs a C compiler)
 
 long: ## all tests, those that take minutes too
 	FLOWGRPO_LONG=1 go test -timeout 60m ./...
+
+crash: ## 100,000 simulated power cuts, and a failure of every file operation, while saving (a minute)
+	FLOWGRPO_LONG=1 go test -count=1 -timeout 10m ./internal/disk ./internal/crashfs
+	FLOWGRPO_LONG=1 go test -count=1 -timeout 10m -v -run 'PowerCuts|Fails|DiskFull|ReplaceDir' ./internal/run
+
+damage: ## every bit of a checkpoint, every length that a file is cut to (two minutes)
+	FLOWGRPO_LONG=1 go test -count=1 -timeout 20m -v -run 'EveryBit|LargeCheckpoint|FallBack|NoCheckpointIsWhole|IsClosed|NonFiniteCheckpoint' ./internal/run
 
 vet: ## static checks
 	go vet ./...

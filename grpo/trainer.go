@@ -63,10 +63,13 @@ func NewTrainer(s Settings) *Trainer {
 // Iteration returns the number of iterations done.
 func (tr *Trainer) Iteration() int { return tr.iteration }
 
-// Continue sets the number of iterations done, for a trainer whose weights, moving
-// average and optimizer were restored. Nothing else depends on the past: prompts
-// and noise are addressed by the iteration.
-func (tr *Trainer) Continue(iteration int) { tr.iteration = iteration }
+// LeftOut returns the number of updates that were left out in a row, up to the latest.
+func (tr *Trainer) LeftOut() int { return tr.leftOut }
+
+// Continue sets the number of iterations done, and of updates left out in a row, for a
+// trainer whose weights, moving average and optimizer were restored. Nothing else depends
+// on the past: prompts and noise are addressed by the iteration.
+func (tr *Trainer) Continue(iteration, leftOut int) { tr.iteration, tr.leftOut = iteration, leftOut }
 
 // Iterate runs one iteration: noise → trajectory → reward → advantage → loss →
 // gradient → update. Groups are scored while others are drawn. An update that a number

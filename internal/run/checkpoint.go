@@ -5,93 +5,87 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
+	"path"
 
 	"flowgrpo/eval"
 	"flowgrpo/grpo"
+	"flowgrpo/internal/config"
+	"flowgrpo/internal/disk"
+	"flowgrpo/internal/kernel"
 	"flowgrpo/internal/safetensors"
 	"flowgrpo/policy"
 )
 
-// The files of a checkpoint.
+// The files of a checkpoint, beside its manifest.
 const (
 	weightsFile   = "weights.safetensors"   // what is trained: the adapter, or all weights
 	emaFile       = "ema.safetensors"       // its moving average
 	optimizerFile = "optimizer.safetensors" // m.NAME and v.NAME, AdamW's moments
-	stateFile     = "state.json"
-	manifestFile  = "manifest.json" // sizes and digests of the others, written last
 )
 
-// A checkpointState is what a checkpoint holds besides tensors.
+// checkpointFiles are the files of a checkpoint in the order in which they are written.
+var checkpointFiles = []string{weightsFile, emaFile, optimizerFile}
+
+// A checkpoint is all that a run needs to go on as if it had never stopped; everything
+// else is a function of the recipe. TestCheckpointIsClosed knows every field.
+type checkpoint struct {
+	Weights, Average []float32 // laid out as the trained parameters
+	M, V             []float32 // the optimizer's moments, likewise
+	State            checkpointState
+}
+
+// A checkpointState is what a checkpoint holds besides tensors. It is a part of the
+// manifest.
 type checkpointState struct {
-	Iteration   int          `json:"iteration"`         // iterations done
-	EMAUpdates  int          `json:"ema_updates"`       // the age of the average
-	AdamUpdates int          `json:"optimizer_updates"` // applied so far
-	Samples     int          `json:"samples"`           // drawn so far
-	Seconds     float64      `json:"seconds"`           // of work so far
-	Base        string       `json:"base_sha256"`       // digest of the weights that the run began with
-	Pending     eval.Metrics `json:"pending,omitempty"` // figures of the last iteration, whose evaluation is still to come
+	Iteration   int          `json:"iteration"`               // iterations done
+	EMAUpdates  int          `json:"ema_updates"`             // the age of the average
+	AdamUpdates int          `json:"optimizer_updates"`       // applied so far
+	LeftOut     int          `json:"left_out"`                // updates in a row, up to the latest
+	Samples     int          `json:"samples"`                 // drawn so far
+	Seconds     float64      `json:"seconds"`                 // of work so far
+	Best        int          `json:"best_iteration"`          // with the highest held-out reward so far
+	Base        string       `json:"base_sha256"`             // digest of the weights that the run began with
+	Config      string       `json:"config_sha256,omitempty"` // digest of the recipe's values; format 1 has none
+	Pending     eval.Metrics `json:"pending,omitempty"`       // figures of the last iteration, whose evaluation is still to come
 }
 
-// A manifest lists the files of a checkpoint by name.
-type manifest map[string]manifestEntry
-
-type manifestEntry struct {
-	Size   int64  `json:"size"`
-	SHA256 string `json:"sha256"`
+// capture returns the checkpoint of tr, whose slices it shares, and of what state says
+// besides. It overwrites the counts of state that tr has.
+func capture(tr *grpo.Trainer, state checkpointState) checkpoint {
+	state.Iteration, state.LeftOut = tr.Iteration(), tr.LeftOut()
+	state.EMAUpdates, state.AdamUpdates = tr.EMA.Updates, tr.Adam.Updates
+	return checkpoint{
+		Weights: tr.Model.Theta().Trainable(), Average: tr.EMA.Average.Trainable(), M: tr.Adam.M, V: tr.Adam.V, State: state,
+	}
 }
 
-// checkpointDir is the folder of an iteration's checkpoint within a run folder.
-func checkpointDir(iteration int) string { return fmt.Sprintf("checkpoints/step-%06d", iteration) }
-
-// saveCheckpoint writes a checkpoint to dir, whole or not at all: into a temporary
-// folder beside it, which takes its place once the manifest is on the disk. A run
-// that repeats an iteration has a checkpoint there, which is lost only then.
-func saveCheckpoint(dir string, tr *grpo.Trainer, state checkpointState) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return err
-	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), newPrefix+filepath.Base(dir)+"-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(tmp) // nothing is left of it once renamed
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return err
-	}
-	if err := writeCheckpoint(tmp, tr, state); err != nil {
-		return err
-	}
-	return replaceDir(tmp, dir)
+// restore makes tr what it was when c was captured.
+func (c *checkpoint) restore(tr *grpo.Trainer) {
+	copy(tr.Model.Theta().Trainable(), c.Weights)
+	copy(tr.EMA.Average.Trainable(), c.Average)
+	copy(tr.Adam.M, c.M)
+	copy(tr.Adam.V, c.V)
+	tr.EMA.Updates, tr.Adam.Updates = c.State.EMAUpdates, c.State.AdamUpdates
+	tr.Continue(c.State.Iteration, c.State.LeftOut)
 }
 
-// writeCheckpoint writes the files of a checkpoint to dir, the manifest last.
-func writeCheckpoint(dir string, tr *grpo.Trainer, state checkpointState) error {
-	theta := tr.Model.Theta()
-	params := theta.Trained().TrainableParameters()
-	for _, f := range []struct {
-		name    string
-		tensors []safetensors.Tensor
-	}{
-		{weightsFile, tensors(params, "", theta.Trainable())},
-		{emaFile, tensors(params, "", tr.EMA.Average.Trainable())},
-		{optimizerFile, append(tensors(params, "m.", tr.Adam.M), tensors(params, "v.", tr.Adam.V)...)},
-	} {
-		if err := safetensors.Write(filepath.Join(dir, f.name), f.tensors, nil); err != nil {
-			return err
-		}
+// trained returns the parameters that a run trains, in order.
+func (s *Session) trained() []policy.Parameter {
+	return s.Model.Theta().Trained().TrainableParameters()
+}
+
+// tensors returns the tensors that the file name of c holds, cut from its slices by
+// params.
+func (c *checkpoint) tensors(name string, params []policy.Parameter) []safetensors.Tensor {
+	switch name {
+	case weightsFile:
+		return tensors(params, "", c.Weights)
+	case emaFile:
+		return tensors(params, "", c.Average)
+	case optimizerFile:
+		return append(tensors(params, "m.", c.M), tensors(params, "v.", c.V)...)
 	}
-	if err := writeJSON(filepath.Join(dir, stateFile), state); err != nil {
-		return err
-	}
-	m, err := listFiles(dir)
-	if err != nil {
-		return err
-	}
-	return writeJSON(filepath.Join(dir, manifestFile), m)
+	panic("run: no file of a checkpoint is called " + name)
 }
 
 // tensors cuts data, laid out like params, in named tensors that share its memory.
@@ -104,138 +98,153 @@ func tensors(params []policy.Parameter, prefix string, data []float32) []safeten
 	return out
 }
 
-// listFiles returns the manifest of the files in dir.
-func listFiles(dir string) (manifest, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	m := manifest{}
-	for _, e := range entries {
-		if e.Name() == manifestFile {
-			continue
-		}
-		if m[e.Name()], err = entryOf(filepath.Join(dir, e.Name())); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
+// checkpointDir is the folder of an iteration's checkpoint within a run folder.
+func checkpointDir(iteration int) string {
+	return fmt.Sprintf("%s/step-%06d", checkpointsDir, iteration)
 }
 
-func entryOf(path string) (manifestEntry, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return manifestEntry{}, err
+// checkpointsDir is the folder of all checkpoints within a run folder.
+const checkpointsDir = "checkpoints"
+
+// save writes c to its folder in the run folder, whole or not at all: into a temporary
+// folder beside it, which takes its place once all of it is on the disk. A run that
+// repeats an iteration has a checkpoint there, which is lost only then. A value that is
+// not finite is an error, and nothing is written.
+func (c *checkpoint) save(folder disk.FS, params []policy.Parameter) error {
+	dir := checkpointDir(c.State.Iteration)
+	err := c.checkFinite(params)
+	if err == nil {
+		err = c.write(folder, dir, params)
 	}
-	defer f.Close()
-	h := sha256.New()
-	n, err := io.Copy(h, f)
-	return manifestEntry{n, hex.EncodeToString(h.Sum(nil))}, err
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("%s: cannot write checkpoint: %w", path.Base(dir), err)
+	if step, ok := newestWhole(folder); ok {
+		err = fmt.Errorf("%w; the previous checkpoint %s is intact", err, path.Base(checkpointDir(step)))
+	}
+	return err
 }
 
-// verify returns an error that names the first file of the checkpoint dir that is
-// missing or not what the manifest says.
-func verify(dir string) error {
-	var want manifest
-	if err := readJSON(filepath.Join(dir, manifestFile), &want); err != nil {
-		return err
-	}
-	got, err := listFiles(dir)
-	if err != nil {
-		return err
-	}
-	for _, name := range []string{weightsFile, emaFile, optimizerFile, stateFile} {
-		g, ok := got[name]
-		switch w, listed := want[name]; {
-		case !ok || !listed:
-			return fmt.Errorf("%s: %s is missing", dir, name)
-		case g != w:
-			return fmt.Errorf("%s: %s is damaged: %d bytes with SHA-256 %.12s…, the manifest says %d and %.12s…",
-				dir, name, g.Size, g.SHA256, w.Size, w.SHA256)
-		}
-	}
-	return nil
-}
-
-// loadTensors copies the tensors of a file to data, which is laid out like params.
-func loadTensors(path string, params []policy.Parameter, prefixed map[string][]float32) error {
-	f, err := safetensors.Read(path)
-	if err != nil {
-		return err
-	}
-	n := 0
-	for prefix, data := range prefixed {
-		for _, t := range tensors(params, prefix, data) {
-			stored, err := f.Get(t.Name, t.Shape...)
-			if err != nil {
-				return err
+// checkFinite returns an error that names the first tensor that is not finite.
+func (c *checkpoint) checkFinite(params []policy.Parameter) error {
+	for _, name := range checkpointFiles {
+		for _, t := range c.tensors(name, params) {
+			if !kernel.AllFinite(t.Data) {
+				return fmt.Errorf("tensor %q of %s is not finite", t.Name, name)
 			}
-			copy(t.Data, stored.Data)
-			n++
 		}
-	}
-	if have := len(f.Entries()); n != have {
-		return fmt.Errorf("%s: %d tensors, expected %d", path, have, n)
 	}
 	return nil
 }
 
-// loadCheckpoint continues tr from the checkpoint dir and returns its state.
-func loadCheckpoint(dir string, tr *grpo.Trainer) (checkpointState, error) {
-	var state checkpointState
-	if err := verify(dir); err != nil {
-		return state, err
-	}
-	if err := readJSON(filepath.Join(dir, stateFile), &state); err != nil {
-		return state, err
-	}
-	theta := tr.Model.Theta()
-	params := theta.Trained().TrainableParameters()
-	for name, into := range map[string]map[string][]float32{
-		weightsFile:   {"": theta.Trainable()},
-		emaFile:       {"": tr.EMA.Average.Trainable()},
-		optimizerFile: {"m.": tr.Adam.M, "v.": tr.Adam.V},
-	} {
-		if err := loadTensors(filepath.Join(dir, name), params, into); err != nil {
-			return state, err
-		}
-	}
-	tr.EMA.Updates, tr.Adam.Updates = state.EMAUpdates, state.AdamUpdates
-	tr.Continue(state.Iteration)
-	return state, nil
-}
-
-// checkpoints returns the iterations that have a checkpoint in the run folder dir,
-// ascending.
-func checkpoints(dir string) ([]int, error) {
-	names, err := fs.Glob(os.DirFS(dir), "checkpoints/step-*/"+manifestFile) // dir may hold a "["
-	if err != nil {
-		return nil, err
-	}
-	var steps []int
-	for _, name := range names {
-		var step int
-		if _, err := fmt.Sscanf(name, "checkpoints/step-%d/", &step); err == nil {
-			steps = append(steps, step)
-		}
-	}
-	slices.Sort(steps)
-	return steps, nil
-}
-
-// prune removes checkpoints but the two latest and the one of iteration best.
-func prune(dir string, best int) error {
-	steps, err := checkpoints(dir)
-	if err != nil {
+// write is save for a checkpoint whose values are finite.
+func (c *checkpoint) write(folder disk.FS, dir string, params []policy.Parameter) error {
+	if err := disk.MkdirAll(folder, checkpointsDir); err != nil {
 		return err
 	}
-	for i, step := range steps {
-		if i >= len(steps)-2 || step == best {
-			continue
-		}
-		if err := os.RemoveAll(filepath.Join(dir, checkpointDir(step))); err != nil {
+	if err := cleanUp(folder, checkpointsDir); err != nil { // what a save that failed has left
+		return err
+	}
+	temp := path.Join(checkpointsDir, newPrefix+path.Base(dir))
+	if err := folder.Mkdir(temp); err != nil {
+		return err
+	}
+	m := manifest{Format: checkpointFormat, Program: program(), State: c.State, Files: map[string]fileDigest{}}
+	for _, name := range checkpointFiles {
+		var err error
+		if m.Files[name], err = writeFile(folder, path.Join(temp, name), func(w io.Writer) error {
+			return safetensors.Encode(w, c.tensors(name, params), nil)
+		}); err != nil {
 			return err
 		}
 	}
+	content, err := m.encode()
+	if err != nil {
+		return err
+	}
+	if _, err := writeFile(folder, path.Join(temp, manifestFile), func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := folder.SyncDir(temp); err != nil {
+		return err
+	}
+	return replaceDir(folder, temp, dir)
+}
+
+// writeFile writes a new file and returns the digest of its content.
+func writeFile(folder disk.FS, name string, write func(io.Writer) error) (fileDigest, error) {
+	h := sha256.New()
+	var size counter
+	err := disk.Write(folder, name, func(w io.Writer) error { return write(io.MultiWriter(w, h, &size)) })
+	return fileDigest{int64(size), hex.EncodeToString(h.Sum(nil))}, err
+}
+
+// A counter counts the bytes that are written to it.
+type counter int64
+
+func (c *counter) Write(b []byte) (int, error) {
+	*c += counter(len(b))
+	return len(b), nil
+}
+
+// loadCheckpoint reads the checkpoint in the folder dir of a run folder, whose tensors are laid out
+// as params. All of it has been verified and decoded when loadCheckpoint returns without an error.
+func loadCheckpoint(folder disk.FS, dir string, params []policy.Parameter) (*checkpoint, error) {
+	m, err := verify(folder, dir)
+	if err != nil {
+		return nil, err
+	}
+	n := 0
+	for _, p := range params {
+		n += p.Size()
+	}
+	c := &checkpoint{
+		Weights: make([]float32, n), Average: make([]float32, n), M: make([]float32, n), V: make([]float32, n), State: m.State,
+	}
+	for _, name := range checkpointFiles {
+		if err := loadTensors(folder, path.Join(dir, name), c.tensors(name, params)); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// loadTensors fills tensors from the file name, which must hold these and no others.
+func loadTensors(folder disk.FS, name string, tensors []safetensors.Tensor) error {
+	f, err := safetensors.ReadFS(folder, name)
+	if err != nil {
+		return err
+	}
+	want := make([]safetensors.Entry, len(tensors))
+	for i, t := range tensors {
+		want[i] = safetensors.Entry{Name: t.Name, Shape: t.Shape}
+	}
+	if err := f.Fits("of this run", want); err != nil {
+		return err
+	}
+	for _, t := range tensors {
+		stored, err := f.Get(t.Name, t.Shape...)
+		if err != nil {
+			return err
+		}
+		copy(t.Data, stored.Data)
+	}
 	return nil
+}
+
+// configDigest returns the SHA-256 of the values of a recipe.
+func configDigest(c *config.Config) (string, error) {
+	values, err := config.Encode(c)
+	digest := sha256.Sum256(values)
+	return hex.EncodeToString(digest[:]), err
+}
+
+// program says which version of the program this is.
+func program() string {
+	version, revision := Version()
+	return version + " " + revision
 }

@@ -18,6 +18,7 @@ import (
 	"flowgrpo/eval"
 	"flowgrpo/internal/atomicfile"
 	"flowgrpo/internal/config"
+	"flowgrpo/internal/disk"
 	"flowgrpo/internal/jsonfile"
 	"flowgrpo/internal/tensorboard"
 	"flowgrpo/rollout"
@@ -53,7 +54,7 @@ type folder struct {
 // FreshDir creates a new folder for a run in parent, called NAME-DATE-TIME, and
 // returns its path.
 func FreshDir(parent, name string, now time.Time) (string, error) {
-	if err := os.MkdirAll(parent, 0o755); err != nil {
+	if err := disk.MakePath(parent); err != nil {
 		return "", err
 	}
 	stem := filepath.Join(parent, name+"-"+now.Format("20060102-150405"))
@@ -62,7 +63,11 @@ func FreshDir(parent, name string, now time.Time) (string, error) {
 		if i > 1 {
 			dir = fmt.Sprintf("%s-%d", stem, i)
 		}
-		if err := os.Mkdir(dir, 0o755); !errors.Is(err, fs.ErrExist) {
+		err := os.Mkdir(dir, 0o755)
+		if err == nil {
+			err = disk.Dir(parent).SyncDir(".")
+		}
+		if !errors.Is(err, fs.ErrExist) {
 			return dir, err
 		}
 	}

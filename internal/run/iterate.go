@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"path"
 	"time"
 
 	"flowgrpo/eval"
 	"flowgrpo/grpo"
 	"flowgrpo/internal/config"
+	"flowgrpo/internal/disk"
 )
 
 // baseline measures what the run begins with, as iteration 0.
@@ -143,11 +144,11 @@ func (r *trainRun) iteration(ctx context.Context) (eval.Metrics, error) {
 
 // lastCheckpoint names what a resumed run would go on from.
 func (r *trainRun) lastCheckpoint() string {
-	steps, err := checkpoints(r.folder.dir)
-	if err != nil || len(steps) == 0 {
+	step, ok := newestWhole(disk.Dir(r.folder.dir))
+	if !ok {
 		return "none"
 	}
-	return filepath.Base(checkpointDir(steps[len(steps)-1]))
+	return path.Base(checkpointDir(step))
 }
 
 // record evaluates after iteration i where it is due, and logs line.
@@ -239,18 +240,23 @@ func (r *trainRun) save() error {
 	if tr.Iteration() == 0 {
 		return nil
 	}
-	state := checkpointState{
-		Iteration: tr.Iteration(), EMAUpdates: tr.EMA.Updates, AdamUpdates: tr.Adam.Updates,
-		Samples: r.samples, Seconds: r.elapsed(), Base: r.session.baseDigest, Pending: r.pending,
+	recipe, err := configDigest(r.session.Config)
+	if err != nil {
+		return err
 	}
-	if err := saveCheckpoint(r.folder.path(checkpointDir(tr.Iteration())), tr, state); err != nil {
+	c := capture(tr, checkpointState{
+		Samples: r.samples, Seconds: r.elapsed(), Best: r.folder.info.BestIteration,
+		Base: r.session.baseDigest, Config: recipe, Pending: r.pending,
+	})
+	folder := disk.Dir(r.folder.dir)
+	if err := c.save(folder, r.session.trained()); err != nil {
 		return err
 	}
 	r.saved = time.Now()
 	if err := r.folder.state(running); err != nil { // the best iteration may be new
 		return err
 	}
-	return prune(r.folder.dir, r.folder.info.BestIteration)
+	return prune(folder, tr.Iteration(), r.folder.info.BestIteration)
 }
 
 // summary says the most telling figures of an iteration.

@@ -11,6 +11,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"flowgrpo/eval"
+	"flowgrpo/internal/disk"
 )
 
 // lockFile is locked by the process that writes the run folder. The system lets go of the
@@ -28,7 +29,7 @@ func lockOf(dir string) *flock.Flock {
 // claim locks the folder dir, which it makes if need be, for this process. The error is a
 // [SetupError] with the advice if another one works there. The caller closes the lock.
 func claim(dir, advice string) (*flock.Flock, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := disk.MakePath(dir); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)

@@ -10,6 +10,7 @@ import (
 
 	"flowgrpo/eval"
 	"flowgrpo/grpo"
+	"flowgrpo/internal/disk"
 	"flowgrpo/reward"
 )
 
@@ -61,7 +62,7 @@ func TestDivergedRun(t *testing.T) {
 	if skipped != 3 {
 		t.Errorf("%g updates left out by the metrics, want 3", skipped)
 	}
-	if steps, err := checkpoints(dir); err != nil || len(steps) != 1 || steps[0] != 3 {
+	if steps, err := checkpoints(disk.Dir(dir)); err != nil || len(steps) != 1 || steps[0] != 3 {
 		t.Errorf("checkpoints %v, %v; want that of iteration 3 alone: what came later is not finite", steps, err)
 	}
 	if _, err := Resume(t.Context(), open(), o); err != nil {

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 
 	"flowgrpo/eval"
 	"flowgrpo/internal/base"
 	"flowgrpo/internal/config"
+	"flowgrpo/internal/disk"
 	"flowgrpo/policy"
 	"flowgrpo/rollout"
 	"flowgrpo/task"
@@ -99,7 +102,8 @@ func EvaluateRun(dir string, step int, sets []string) (*Target, error) {
 
 // restore loads the averaged weights of a checkpoint.
 func (t *Target) restore(dir string, step int) error {
-	steps, err := checkpoints(dir)
+	folder := disk.Dir(dir)
+	steps, err := checkpoints(folder)
 	if err != nil {
 		return err
 	}
@@ -109,23 +113,18 @@ func (t *Target) restore(dir string, step int) error {
 	if step < 0 {
 		step = steps[len(steps)-1]
 	}
-	checkpoint := filepath.Join(dir, checkpointDir(step))
-	if _, err := os.Stat(checkpoint); errors.Is(err, fs.ErrNotExist) {
+	if !slices.Contains(steps, step) {
 		return fmt.Errorf("%s has no checkpoint of iteration %d; it has %v", dir, step, steps)
 	}
-	if err := verify(checkpoint); err != nil {
-		return err
+	m, err := verify(folder, checkpointDir(step))
+	if err != nil {
+		return &InputError{fmt.Errorf("%s: %w", dir, err)}
 	}
-	var state checkpointState
-	if err := readJSON(filepath.Join(checkpoint, stateFile), &state); err != nil {
-		return err
-	}
-	if err := t.checkBase(dir, state.Base); err != nil {
+	if err := t.checkBase(dir, m.State.Base); err != nil {
 		return err
 	}
 	t.Iteration = step
-	params := t.theta.Trained().TrainableParameters()
-	return loadTensors(filepath.Join(checkpoint, emaFile), params, map[string][]float32{"": t.theta.Trainable()})
+	return input(loadTensors(folder, path.Join(checkpointDir(step), emaFile), tensors(t.trained(), "", t.theta.Trainable())))
 }
 
 // OpenModel opens a model folder, the model/ of a pretraining, or the embedded

@@ -12,6 +12,7 @@ import (
 	"flowgrpo/eval"
 	"flowgrpo/grpo"
 	"flowgrpo/internal/config"
+	"flowgrpo/internal/disk"
 	"flowgrpo/rollout"
 )
 
@@ -169,38 +170,34 @@ func (r *trainRun) attend() {
 
 // restore continues from the latest whole checkpoint.
 func (r *trainRun) restore() error {
-	if err := cleanUp(r.folder.path("checkpoints")); err != nil {
-		return err
-	}
-	steps, err := checkpoints(r.folder.dir)
-	if err != nil {
-		return err
-	}
 	if err := r.recall(); err != nil {
 		return err
 	}
-	for _, step := range slices.Backward(steps) {
-		dir := r.folder.path(checkpointDir(step))
-		if err := verify(dir); err != nil {
-			r.say("leaving out a checkpoint: %v", err)
-			continue
-		}
-		state, err := loadCheckpoint(dir, r.trainer)
-		if err == nil {
-			err = r.session.checkBase(r.folder.dir, state.Base)
-		}
-		if err != nil {
-			return err
-		}
-		r.samples, r.before, r.pending = state.Samples, state.Seconds, state.Pending
-		r.points = slices.DeleteFunc(r.points, func(p eval.Point) bool {
-			return p.Iteration > state.Iteration || p.Iteration == state.Iteration && state.Pending != nil
-		})
-		r.say("resuming after iteration %d of %d", state.Iteration, r.session.Config.Train.Iterations)
+	s := r.session
+	c, err := newest(disk.Dir(r.folder.dir), s.trained(), r.say)
+	if err != nil {
+		return &ResumeError{fmt.Errorf("%s: %w", r.folder.dir, err)}
+	}
+	if c == nil {
+		r.points = nil
+		r.say("no checkpoint yet: starting from the beginning")
 		return nil
 	}
-	r.points = nil
-	r.say("no checkpoint yet: starting from the beginning")
+	state := c.State
+	if err := s.checkBase(r.folder.dir, state.Base); err != nil {
+		return &ResumeError{err}
+	}
+	if recipe, err := configDigest(s.Config); err != nil {
+		return err
+	} else if state.Config != "" && state.Config != recipe {
+		r.say("warning: %s has other values than when the checkpoint was saved", configFile)
+	}
+	c.restore(r.trainer)
+	r.samples, r.before, r.pending, r.folder.info.BestIteration = state.Samples, state.Seconds, state.Pending, state.Best
+	r.points = slices.DeleteFunc(r.points, func(p eval.Point) bool {
+		return p.Iteration > state.Iteration || p.Iteration == state.Iteration && state.Pending != nil
+	})
+	r.say("resuming after iteration %d of %d", state.Iteration, s.Config.Train.Iterations)
 	return nil
 }
 

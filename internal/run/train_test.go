@@ -3,15 +3,18 @@ package run
 import (
 	"context"
 	"errors"
+	"fmt"
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"flowgrpo/configs"
 	"flowgrpo/eval"
 	"flowgrpo/internal/config"
+	"flowgrpo/internal/disk"
 	"flowgrpo/internal/safetensors"
 	"flowgrpo/policy"
 )
@@ -131,7 +134,7 @@ func checkRunFolder(t *testing.T, dir string, c *config.Config) {
 		t.Errorf("result.json: %+v", result)
 	}
 	for step := 1; step <= 2; step++ {
-		if err := verify(in(checkpointDir(step))); err != nil {
+		if _, err := verify(disk.Dir(dir), checkpointDir(step)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -325,7 +328,7 @@ func TestDamagedCheckpointIsLeftOut(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(latest, emaFile), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := verify(latest); err == nil || !strings.Contains(err.Error(), emaFile+" is damaged") {
+	if _, err := verify(disk.Dir(dir), checkpointDir(2)); err == nil || err.Error() != "step-000002: manifest hash of ema.safetensors does not match" {
 		t.Errorf("damaged checkpoint: %v", err)
 	}
 	info := parse[eval.RunInfo](t, filepath.Join(dir, "run.json"))
@@ -341,12 +344,26 @@ func TestDamagedCheckpointIsLeftOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Resume(t.Context(), s, Options{Dir: dir}); err != nil {
+	var said sayings
+	if _, err := Resume(t.Context(), s, Options{Dir: dir, Progress: &said}); err != nil {
 		t.Fatal(err)
+	}
+	if want := "warning: step-000002: manifest hash of ema.safetensors does not match; using step-000001"; !slices.Contains(said.lines, want) {
+		t.Errorf("said %q, want %q", said.lines, want)
 	}
 	if got := timeless(t, dir); got != want {
 		t.Errorf("resumed from the checkpoint before:\n%s\nwant\n%s", got, want)
 	}
+}
+
+// sayings keeps what a run says.
+type sayings struct {
+	Silent
+	lines []string
+}
+
+func (s *sayings) Say(format string, args ...any) {
+	s.lines = append(s.lines, fmt.Sprintf(format, args...))
 }
 
 func TestSetupErrorsWriteNothing(t *testing.T) {

@@ -62,21 +62,6 @@ func (f *File) Get(name string, shape ...int) (Tensor, error) {
 	return t, checkFinite(f.Path, t)
 }
 
-// CheckFinite reads all tensors and returns an error that names the first with a NaN
-// or Inf, or with a value too large for float32. The format itself allows them.
-func (f *File) CheckFinite() error {
-	for _, p := range f.tensors {
-		t, err := p.read()
-		if err == nil {
-			err = checkFinite(f.Path, t)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func checkFinite(path string, t Tensor) error {
 	first, count := -1, 0
 	for i, v := range t.Data {
