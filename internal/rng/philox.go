@@ -8,15 +8,9 @@ const (
 	philoxRounds       = 10
 )
 
-// Philox returns the Philox4x32-10 block of ctr under key: four words that look
-// uniform and independent for distinct (key, ctr). For a fixed key it is a
-// bijection of ctr.
-func Philox(key [2]uint32, ctr [4]uint32) [4]uint32 {
-	a, b, c, d := philox(key[0], key[1], ctr[0], ctr[1], ctr[2], ctr[3])
-	return [4]uint32{a, b, c, d}
-}
-
-// philox is Philox on scalars, which the compiler keeps in registers.
+// philox returns the Philox4x32-10 block of the counter c under the key k: four words
+// that look uniform and independent for distinct (k, c). For a fixed key it is a
+// bijection of the counter. Scalars are what the compiler keeps in registers.
 func philox(k0, k1, c0, c1, c2, c3 uint32) (uint32, uint32, uint32, uint32) {
 	for range philoxRounds {
 		p0 := philoxM0 * uint64(c0)

@@ -5,7 +5,7 @@
 // (key, i), so a number never depends on who drew what before: any number of
 // workers, any batch size, a resumed run and another device all draw the same bits.
 //
-// The generator is Philox4x32-10 (see [Philox]). Two blocks make the address:
+// The generator is Philox4x32-10 (see philox). Two blocks make the address:
 //
 //	h = Philox(seed, {iteration, prompt, sample, step})
 //	block b of the stream = Philox({h0, h1}, {b, purpose, h2, h3})

@@ -42,11 +42,6 @@ func hex(v uint32) rgb {
 	return c
 }
 
-// luminance returns the Rec. 601 luminance of c in [-1, 1].
-func (c rgb) luminance() float64 {
-	return 0.299*float64(c[0]) + 0.587*float64(c[1]) + 0.114*float64(c[2])
-}
-
 // pickPair draws a pair of the palette, the one called name if there is one, and
 // moves each component a little.
 func pickPair(name string, r *rand.Rand) inkPair {

@@ -135,6 +135,11 @@ func TestGround(t *testing.T) {
 	}
 }
 
+// luminance returns the Rec. 601 luminance of c in [-1, 1].
+func (c rgb) luminance() float64 {
+	return 0.299*float64(c[0]) + 0.587*float64(c[1]) + 0.114*float64(c[2])
+}
+
 // Luminance grows with every component, so the worst jitter moves all of them by as
 // much as it can.
 func TestContrast(t *testing.T) {

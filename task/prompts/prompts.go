@@ -116,12 +116,6 @@ func number(records []record) []task.Prompt {
 	return out
 }
 
-// Load returns the prompts of one file.
-func Load(path string) ([]task.Prompt, error) {
-	records, err := read(path)
-	return number(records), err
-}
-
 func read(path string) ([]record, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {

@@ -26,6 +26,12 @@ func write(t testing.TB, name, data string) string {
 	return path
 }
 
+// load returns the prompts of one file.
+func load(path string) ([]task.Prompt, error) {
+	records, err := read(path)
+	return number(records), err
+}
+
 func TestLoad(t *testing.T) {
 	t.Parallel()
 	geneval := `{"tag": "colors", "include": [{"class": "circle", "count": 1, "color": "red"}], "prompt": "a red circle"}`
@@ -43,9 +49,9 @@ func TestLoad(t *testing.T) {
 		{"a.jsonl", "{\"prompt\":\"a\",\"id\":7}\n{\"prompt\":\"b\",\"id\":3}\n", []task.Prompt{{ID: 7, Text: "a"}, {ID: 3, Text: "b"}}, "own IDs, order of the file"},
 		{"a.jsonl", geneval, []task.Prompt{{Text: "a red circle", Category: "colors", Metadata: []byte(geneval)}}, "GenEval's own format"},
 	} {
-		got, err := Load(write(t, c.name, c.data))
+		got, err := load(write(t, c.name, c.data))
 		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
-			t.Errorf("Load(%s %q): %v, %s\nreason: %s", c.name, c.data, err, diff, c.reason)
+			t.Errorf("load(%s %q): %v, %s\nreason: %s", c.name, c.data, err, diff, c.reason)
 		}
 	}
 }
@@ -75,12 +81,12 @@ func TestLoadErrors(t *testing.T) {
 		{"a.jsonl", `{"tag":3,"include":[],"prompt":"a"}`, `a.jsonl:1: key "tag" is 3, want a string`},
 		{"a.jsonl", `{"prompt":"a","prompt":"b"}`, `a.jsonl:1: key "prompt" appears twice`},
 	} {
-		_, err := Load(write(t, c.name, c.data))
+		_, err := load(write(t, c.name, c.data))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("Load(%s %q): error %v, want %s", c.name, c.data, err, c.want)
+			t.Errorf("load(%s %q): error %v, want %s", c.name, c.data, err, c.want)
 		}
 	}
-	if _, err := Load("nowhere.txt"); err == nil || err.Error() != "prompts: nowhere.txt: file does not exist" {
+	if _, err := load("nowhere.txt"); err == nil || err.Error() != "prompts: nowhere.txt: file does not exist" {
 		t.Errorf("Load of a missing file: %v", err)
 	}
 }

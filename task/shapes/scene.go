@@ -1,7 +1,6 @@
 package shapes
 
 import (
-	"math"
 	"math/rand/v2"
 	"slices"
 )
@@ -50,18 +49,6 @@ func pickHue(r *rand.Rand, w want) hue {
 		return w.hue
 	}
 	return hue(r.IntN(int(numHues)))
-}
-
-// relate returns how far a is left of, right of, above and below b: GenEval's
-// offset between the centres, less a tenth of both widths (or heights), over
-// the distance of the centres.
-func relate(a, b *object) [4]float64 {
-	dx, dy := a.x-b.x, a.y-b.y
-	norm := math.Sqrt(float64(dx*dx) + float64(dy*dy))
-	dead := float64(0.1 * (a.size + b.size))
-	ox := math.Copysign(max(math.Abs(dx)-dead, 0), dx) / norm
-	oy := math.Copysign(max(math.Abs(dy)-dead, 0), dy) / norm
-	return [4]float64{-ox, ox, -oy, oy}
 }
 
 // arrange places the objects in cells of the grid, in reading order, as captions

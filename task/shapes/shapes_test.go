@@ -254,6 +254,18 @@ func apart(a, b *object) bool {
 	return max(math.Abs(a.x-b.x), math.Abs(a.y-b.y)) >= (a.size+b.size)/2+gap
 }
 
+// relate returns how far a is left of, right of, above and below b: GenEval's
+// offset between the centres, less a tenth of both widths (or heights), over
+// the distance of the centres.
+func relate(a, b *object) [4]float64 {
+	dx, dy := a.x-b.x, a.y-b.y
+	norm := math.Sqrt(float64(dx*dx) + float64(dy*dy))
+	dead := float64(0.1 * (a.size + b.size))
+	ox := math.Copysign(max(math.Abs(dx)-dead, 0), dx) / norm
+	oy := math.Copysign(max(math.Abs(dy)-dead, 0), dy) / norm
+	return [4]float64{-ox, ox, -oy, oy}
+}
+
 // relationsHold reports whether every clause with a relation holds with a margin: the
 // component of GenEval's offset must exceed 0.5 to count. Such clauses are of one
 // object each, so clause and object have one index.

@@ -158,9 +158,7 @@ func (b *body) fma(x, y, z *value) *value { return b.emit("fma", single, 0, x, y
 
 func (b *body) and(x, y *value) *value  { return b.emit("VANDPS", single, 0, x, y) }
 func (b *body) or(x, y *value) *value   { return b.emit("VORPS", single, 0, x, y) }
-func (b *body) addi(x, y *value) *value { return b.emit("VPADDD", single, 0, x, y) }
 func (b *body) subi(x, y *value) *value { return b.emit("VPSUBD", single, 0, x, y) }
-func (b *body) maxu(x, y *value) *value { return b.emit("VPMAXUD", single, 0, x, y) }
 func (b *body) sra(x *value, n int) *value {
 	return b.emit("VPSRAD", single, n, x)
 }
