@@ -285,33 +285,39 @@ func TestOtherTensors(t *testing.T) {
 }
 
 // asFormat1 turns a checkpoint into what earlier versions wrote.
-func asFormat1(t *testing.T, f *crashfs.FS, iteration int) {
+func asFormat1(t *testing.T, folder disk.FS, iteration int) {
 	t.Helper()
 	dir := checkpointDir(iteration)
-	m, err := verify(f, dir)
+	m, err := verify(folder, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := json.MarshalIndent(map[string]any{
+	write := func(name string, v any) fileDigest {
+		content, err := json.MarshalIndent(v, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := writeFile(folder, path.Join(dir, name), func(w io.Writer) error {
+			_, err := w.Write(content)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	state := map[string]any{
 		"iteration": m.State.Iteration, "ema_updates": m.State.EMAUpdates, "optimizer_updates": m.State.AdamUpdates,
-		"samples": m.State.Samples, "seconds": m.State.Seconds, "base_sha256": m.State.Base, "pending": m.State.Pending,
-	}, "", "  ")
-	if err != nil {
+		"samples": m.State.Samples, "seconds": m.State.Seconds, "base_sha256": m.State.Base,
+	}
+	if m.State.Pending != nil {
+		state["pending"] = m.State.Pending
+	}
+	m.Files[stateFile] = write(stateFile, state)
+	if err := folder.Remove(path.Join(dir, manifestFile)); err != nil {
 		t.Fatal(err)
 	}
-	written, err := writeFile(f, path.Join(dir, stateFile), func(w io.Writer) error {
-		_, err := w.Write(state)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.Files[stateFile] = written
-	content, err := json.MarshalIndent(m.Files, "", "  ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Edit(path.Join(dir, manifestFile), func([]byte) []byte { return append(content, '\n') })
+	write(manifestFile, m.Files)
 }
 
 // Checkpoints of format 1 are read; what they lack is zero.

@@ -197,6 +197,9 @@ func (r *trainRun) restore() error {
 	r.points = slices.DeleteFunc(r.points, func(p eval.Point) bool {
 		return p.Iteration > state.Iteration || p.Iteration == state.Iteration && state.Pending != nil
 	})
+	if n := len(r.points); n > 0 && state.Best == 0 { // as in checkpoints of format 1
+		r.keepBest(r.points[n-1])
+	}
 	r.say("resuming after iteration %d of %d", state.Iteration, s.Config.Train.Iterations)
 	return nil
 }

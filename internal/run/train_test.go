@@ -356,6 +356,37 @@ func TestDamagedCheckpointIsLeftOut(t *testing.T) {
 	}
 }
 
+// A run that an earlier version began, and left checkpoints of format 1 of, goes on as if
+// nothing had changed, and knows which iteration was its best.
+func TestResumeFromFormat1(t *testing.T) {
+	model := tinyModel(t, "glyphs")
+	dir := trainTiny(t, openTiny(t, "glyphs", model, contrast...))
+	want, weights := timeless(t, dir), bits(t, dir)
+	file := filepath.Join(dir, "run.json")
+	info := parse[eval.RunInfo](t, file)
+	best := info.BestIteration
+	info.State, info.BestIteration = failed, 0
+	if err := writeJSON(file, info); err != nil {
+		t.Fatal(err)
+	}
+	asFormat1(t, disk.Dir(dir), 1)
+	if err := os.RemoveAll(filepath.Join(dir, checkpointDir(2))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Resume(t.Context(), openTiny(t, "glyphs", model, contrast...), Options{Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	if timeless(t, dir) != want || bits(t, dir) != weights {
+		t.Error("the run that went on differs")
+	}
+	if got := parse[eval.RunInfo](t, file).BestIteration; got != best {
+		t.Errorf("the best iteration is %d, want %d", got, best)
+	}
+	if m, err := verify(disk.Dir(dir), checkpointDir(2)); err != nil || m.State.Best != 1 {
+		t.Errorf("the checkpoint of iteration 2 says that %d was best before it, want 1, %v", m.State.Best, err)
+	}
+}
+
 // sayings keeps what a run says.
 type sayings struct {
 	Silent
