@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"flowgrpo/internal/crashfs"
+	"flowgrpo/internal/longtest"
 )
 
 // A fault makes operations fail: the one numbered at, and those after it if it stays.
@@ -36,7 +37,11 @@ func (f *fault) before(op crashfs.Op) error {
 // of failure, at operation 1, 2, 3 and so on, until do gets by without it.
 func everyFault(t *testing.T, iterations []int, do func(t *testing.T, disk *crashfs.FS, f *fault)) {
 	t.Helper()
-	for _, err := range []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+	kinds := []error{syscall.EIO, syscall.ENOSPC}
+	if longtest.Asked() {
+		kinds = append(kinds, syscall.EDQUOT, syscall.EFBIG)
+	}
+	for _, err := range kinds {
 		for _, stays := range []bool{false, true} {
 			for at := 1; ; at++ {
 				disk := crashfs.New()
