@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// ownGroup makes a program the leader of a process group.
+func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
 // killGroup signals the process and all others of its group: SIGKILL if it is to go at
 // once, SIGTERM if it may end by itself.
 func killGroup(p *os.Process, atOnce bool) {

@@ -15,7 +15,8 @@ const openFiles = 4096
 // isolate gives the program a process group of its own, kills it when this process
 // dies, and keeps from it what this process has open.
 func isolate(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = ownGroup()
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	// Go opens files so that programs do not inherit them; what C libraries opened, or
 	// this process inherited itself, may lack that. Kernels before 5.11 cannot do it.
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)

@@ -1,19 +1,17 @@
-//go:build !unix
+//go:build !linux
 
 package host
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"os/exec"
 )
 
-// isolate does nothing: there are no process groups as Unix has them, and the program
-// has to see the end of its standard input when this process dies.
-func isolate(*exec.Cmd) {}
+// isolate gives the program a process group of its own. Only Linux can kill it when
+// this process dies; here it has to see the end of its standard input.
+func isolate(cmd *exec.Cmd) { cmd.SysProcAttr = ownGroup() }
 
-// setLimits sets none.
+// setLimits sets none: only Linux can limit another process.
 func setLimits(_ int, maxMemory int64) error {
 	if maxMemory > 0 {
 		return errors.New("max_memory works on Linux only")
@@ -28,16 +26,4 @@ func (p *process) reap() {
 	defer p.mu.Unlock()
 	p.reaped = true
 	killGroup(p.cmd.Process, true)
-}
-
-// killGroup kills the process, but not its children, if it is to go at once.
-func killGroup(p *os.Process, atOnce bool) {
-	if atOnce {
-		_ = p.Kill() // it has already ended
-	}
-}
-
-// describeExit says how a process ended.
-func describeExit(s *os.ProcessState) string {
-	return fmt.Sprintf("ended with exit status %d", s.ExitCode())
 }
