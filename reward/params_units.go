@@ -1,6 +1,7 @@
 package reward
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -10,17 +11,32 @@ import (
 // Duration returns the duration at key, a string such as "90s" or "1m30s", or def if
 // it is not there. It must be more than 0.
 func (p *Params) Duration(key string, def time.Duration) time.Duration {
+	return quantity(p, key, def, "a duration", "60s", func(s string) (time.Duration, bool) {
+		d, err := time.ParseDuration(s)
+		return d, err == nil && d > 0
+	})
+}
+
+// Size returns the number of bytes at key, a string such as "4GiB" or "512 MB", or def
+// if it is not there. It must be more than 0.
+func (p *Params) Size(key string, def int64) int64 {
+	return quantity(p, key, def, "a size", "512MiB", parseSize)
+}
+
+// quantity returns what parse makes of the string at key, or def if it is not there. what
+// it is, and an example with a unit, are for errors.
+func quantity[T any](p *Params, key string, def T, what, example string, parse func(string) (T, bool)) T {
 	switch v := p.values[key].(type) {
 	case nil:
 	case string:
-		if d, err := time.ParseDuration(v); err == nil && d > 0 {
-			return d
+		if x, ok := parse(v); ok {
+			return x
 		}
-		p.fail(key, `a duration of more than 0, such as "60s"`, v)
+		p.fail(key, fmt.Sprintf("%s of more than 0, such as %q", what, example), v)
 	case int, int64, float64:
-		p.failf("%s needs a unit, for example \"%vs\"; found %v", key, v, v)
+		p.failf("%s needs a unit, for example \"%v%s\"; found %v", key, v, strings.TrimLeft(example, "0123456789"), v)
 	default:
-		p.fail(key, `a duration, such as "60s"`, v)
+		p.fail(key, fmt.Sprintf("%s, such as %q", what, example), v)
 	}
 	return def
 }
@@ -34,24 +50,7 @@ var units = []struct {
 	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1},
 }
 
-// Size returns the number of bytes at key, a string such as "4GiB" or "512 MB", or def
-// if it is not there. It must be more than 0.
-func (p *Params) Size(key string, def int64) int64 {
-	switch v := p.values[key].(type) {
-	case nil:
-	case string:
-		if n, ok := parseSize(v); ok {
-			return n
-		}
-		p.fail(key, `a size of more than 0, such as "512MiB"`, v)
-	case int, int64, float64:
-		p.failf("%s needs a unit, for example \"%vMiB\"; found %v", key, v, v)
-	default:
-		p.fail(key, `a size, such as "512MiB"`, v)
-	}
-	return def
-}
-
+// parseSize reads a number of bytes with its unit.
 func parseSize(s string) (int64, bool) {
 	for _, u := range units {
 		number, ok := strings.CutSuffix(s, u.name)
