@@ -3,7 +3,9 @@ package host
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -244,17 +246,18 @@ kit.serve(lambda s: 1, load=load)`)
 	}
 }
 
-// The same program is a service, with a token, and ends with SIGTERM.
+// The same program is a service, with a token, that is silent about who hangs up, and ends
+// with SIGTERM.
 func TestPythonService(t *testing.T) {
 	t.Parallel()
 	command := pythonProgram(t, pythonMean+`kit.serve(mean, image="float32")`)
-	service := exec.Command(command[0].(string), command[1].(string))
-	service.Env = append(os.Environ(), "FLOWGRPO_REWARD_LISTEN=127.0.0.1:0", "FLOWGRPO_REWARD_TOKEN=secret")
-	stderr, err := service.StderrPipe()
+	program := exec.Command(command[0].(string), command[1].(string))
+	program.Env = append(os.Environ(), "FLOWGRPO_REWARD_LISTEN=127.0.0.1:0", "FLOWGRPO_REWARD_TOKEN=secret")
+	stderr, err := program.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := service.Start(); err != nil {
+	if err := program.Start(); err != nil {
 		t.Fatal(err)
 	}
 	lines := bufio.NewReader(stderr)
@@ -265,18 +268,35 @@ func TestPythonService(t *testing.T) {
 	}
 	r := made(t, "http", map[string]any{"url": "http://" + address, "token_file": write(t, "token", "secret")}, reward.Deps{})
 	rewardtest.Test(t, r, samples(7))
+	for _, body := range []string{`{"id":`, `{"id":1,"samples":[]}`} {
+		hangUp(t, address, body)
+	}
 	if _, err := reward.New("http", "mine", map[string]any{"url": "http://" + address}, reward.Deps{}); err == nil || !strings.Contains(err.Error(), "the token is missing or wrong") {
 		t.Errorf("without a token: %v", err)
 	}
-	if err := service.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := program.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	rest, err := io.ReadAll(lines)
 	if err != nil || len(rest) > 0 {
 		t.Errorf("it says %q at the end: %v", rest, err)
 	}
-	if err := service.Wait(); err != nil {
+	if err := program.Wait(); err != nil {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// hangUp sends what a request begins with and breaks the connection.
+func hangUp(t *testing.T, address, body string) {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const length = len(`{"id":1,"samples":[]}`)
+	_, err = fmt.Fprintf(c, "POST %sScore HTTP/1.1\r\nAuthorization: Bearer secret\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", service, length, body)
+	if err := errors.Join(err, c.(*net.TCPConn).SetLinger(0), c.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 

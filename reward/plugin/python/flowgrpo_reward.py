@@ -289,6 +289,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, method(json.loads(body)))
         except _CallError as e:
             self._answer(e.status, {"code": e.code, "message": e.message})
+        except ConnectionError:  # nobody waits for the answer any more
+            self.close_connection = True
         except Exception as e:
             traceback.print_exc()
             self._answer(500, {"code": "internal", "message": _words(e)})
@@ -299,6 +301,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             raise _CallError(400, "invalid_argument", "want a Content-Length of at most %d" % MAX_REQUEST)
         body = self.rfile.read(length)
+        if len(body) < length:
+            raise ConnectionError("hung up amid the request")
         token = self.server.token
         if token and not hmac.compare_digest(self.headers.get("Authorization", "").encode(), b"Bearer " + token.encode()):
             raise _CallError(401, "unauthenticated", "the token is missing or wrong")
