@@ -29,6 +29,7 @@ type Trainer struct {
 	grad       []float32                           // of the latest update, laid out as the trained parameters
 	iteration  int                                 // iterations done
 	leftOut    int                                 // updates in a row, up to the latest
+	past       past                                // before the updates of the latest iteration
 }
 
 // NewTrainer returns a trainer at iteration 0. It wraps the reward with
@@ -75,8 +76,8 @@ func (tr *Trainer) Continue(iteration, leftOut int) { tr.iteration, tr.leftOut =
 // gradient → update. Groups are scored while others are drawn. An update that a number
 // which is not finite would go into is left out and reported in the Stats; the third in a
 // row is a *NonFiniteError. A *DriftError comes before the update and means that no result
-// of the run can be trusted. With an error the iteration does not count as done, and the
-// Stats say how far it came. It panics if the trainer was not made by NewTrainer.
+// of the run can be trusted. With an error the trainer is what it was before
+// the iteration, and the Stats say how far that came. It panics if the trainer was not made by NewTrainer.
 func (tr *Trainer) Iterate(ctx context.Context) (Stats, error) {
 	if tr.team == nil {
 		panic("grpo: a Trainer is made by NewTrainer")
@@ -87,7 +88,7 @@ func (tr *Trainer) Iterate(ctx context.Context) (Stats, error) {
 		err = tr.learn(ctx, b, &stats)
 	}
 	if err != nil {
-		return stats, tr.failed(err)
+		return stats, fmt.Errorf("iteration %d: %w", tr.iteration+1, err)
 	}
 	tr.iteration++
 	return stats, nil
@@ -133,9 +134,16 @@ func (tr *Trainer) draw(ctx context.Context, stats *Stats) (*experience, error) 
 	return e, nil
 }
 
-// learn makes the updates.
-func (tr *Trainer) learn(ctx context.Context, e *experience, stats *Stats) error {
+// learn makes the updates, or none of them if there is an error.
+func (tr *Trainer) learn(ctx context.Context, e *experience, stats *Stats) (err error) {
 	clock := time.Now()
+	tr.remember()
+	defer func() {
+		if err != nil {
+			tr.takeBack()
+		}
+		stats.Seconds.Update = lap(&clock)
+	}()
 	if e.bad = cmp.Or(e.bad, tr.checkAdvantages(e.advantages)); e.bad != nil {
 		return tr.leaveOut(stats, unknownPass(), e.bad)
 	}
@@ -154,7 +162,6 @@ func (tr *Trainer) learn(ctx context.Context, e *experience, stats *Stats) error
 			stats.add(pass)
 		}
 	}
-	stats.Seconds.Update = lap(&clock)
 	return nil
 }
 
