@@ -112,7 +112,7 @@ const maxIteration = 1e9
 
 // ReadMetrics reads the lines of a metrics.jsonl. A last line without newline is
 // what an interrupted write leaves behind: it is dropped. Of lines with the same
-// iteration the last one counts, since a resumed run repeats iterations.
+// iteration the last one counts: runs of earlier versions repeat some when they are resumed.
 func ReadMetrics(r io.Reader) ([]Metrics, error) {
 	var all []Metrics
 	in := bufio.NewReader(r)

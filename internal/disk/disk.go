@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"strings"
 )
 
 // A FS is a folder with all that is in it. Names are as in [io/fs]: relative to the
@@ -84,10 +85,18 @@ func Replace(fsys FS, name string, write func(io.Writer) error) error {
 	return fsys.SyncDir(path.Dir(name))
 }
 
+// IsTemp reports whether a file of that name, without folder, is one that Replace has not
+// finished.
+func IsTemp(name string) bool {
+	return strings.HasPrefix(name, ".") && strings.Contains(name, tempMark)
+}
+
+const tempMark = ".tmp-"
+
 // createTemp makes a new file beside the file name.
 func createTemp(fsys FS, name string) (string, File, error) {
 	for i := 0; ; i++ { // others may be at work, or left by a crash
-		temp := path.Join(path.Dir(name), fmt.Sprintf(".%s.tmp-%d", path.Base(name), i))
+		temp := path.Join(path.Dir(name), fmt.Sprintf(".%s%s%d", path.Base(name), tempMark, i))
 		f, err := fsys.Create(temp)
 		if !errors.Is(err, fs.ErrExist) {
 			return temp, f, err

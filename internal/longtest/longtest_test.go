@@ -28,3 +28,19 @@ func TestOnlyRunsWhenAsked(t *testing.T) {
 		t.Error("Only skipped although FLOWGRPO_LONG=1")
 	}
 }
+
+func TestSeed(t *testing.T) {
+	t.Setenv("FLOWGRPO_LONG", "")
+	t.Setenv("FLOWGRPO_SEED", "")
+	if got := Seed(t); !*long && got != 1 {
+		t.Errorf("without a wish the seed is %d, want 1", got)
+	}
+	t.Setenv("FLOWGRPO_LONG", "1")
+	if a, b := Seed(t), Seed(t); a == b {
+		t.Errorf("two long tests have the seed %d", a)
+	}
+	t.Setenv("FLOWGRPO_SEED", "7")
+	if got := Seed(t); got != 7 {
+		t.Errorf("FLOWGRPO_SEED=7 gives %d", got)
+	}
+}

@@ -3,6 +3,7 @@ package run
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -47,6 +48,9 @@ type checkpointState struct {
 	Base        string       `json:"base_sha256"`             // digest of the weights that the run began with
 	Config      string       `json:"config_sha256,omitempty"` // digest of the recipe's values; format 1 has none
 	Pending     eval.Metrics `json:"pending,omitempty"`       // figures of the last iteration, whose evaluation is still to come
+	Failures    failures     `json:"failures,omitempty"`      // of rewards
+	Warned      []string     `json:"warned,omitempty"`        // the warnings that are said once, by name
+	Logs        logMarks     `json:"logs"`                    // format 1 has none
 }
 
 // capture returns the checkpoint of tr, whose slices it shares, and of what state says
@@ -126,12 +130,16 @@ func (c *checkpoint) save(folder disk.FS, params []policy.Parameter) error {
 	return err
 }
 
+// errNotFinite is why a checkpoint is not written. It is not met in a run: no update is made
+// that leaves such a value.
+var errNotFinite = errors.New("is not finite")
+
 // checkFinite returns an error that names the first tensor that is not finite.
 func (c *checkpoint) checkFinite(params []policy.Parameter) error {
 	for _, name := range checkpointFiles {
 		for _, t := range c.tensors(name, params) {
 			if !kernel.AllFinite(t.Data) {
-				return fmt.Errorf("tensor %q of %s is not finite", t.Name, name)
+				return fmt.Errorf("tensor %q of %s %w", t.Name, name, errNotFinite)
 			}
 		}
 	}

@@ -39,8 +39,14 @@ func change(t *testing.T, v reflect.Value) {
 		*x++
 	case *float64:
 		*x += 0.5
+	case *int64:
+		*x++
 	case *string:
 		*x += "x"
+	case *[]string:
+		*x = append(slices.Clone(*x), "x")
+	case *failures:
+		*x = append(slices.Clone(*x), tally{Samples: 1})
 	case *[]float32:
 		*x = slices.Clone(*x)
 		(*x)[len(*x)-1] += 1
@@ -107,20 +113,20 @@ var runState = map[reflect.Type]map[string]string{
 	reflect.TypeFor[trainRun](): {
 		"session": "of the recipe", "options": "of the command line", "folder": "run.json; the best iteration is State.Best",
 		"trainer": "below", "judge": "of the recipe", "base": "of the recipe", "tuned": "draws with the average",
-		"points": "metrics.jsonl, up to State.Iteration", "warned": "a resumed run may warn again",
-		"failures": "counted from the start or resume",
-		"pending":  "State.Pending", "samples": "State.Samples", "before": "State.Seconds", "started": "State.Seconds", "saved": "of this process",
+		"points": "metrics.jsonl, up to State.Iteration", "warned": "State.Warned", "failures": "State.Failures",
+		"pending": "State.Pending", "samples": "State.Samples", "before": "State.Seconds", "started": "State.Seconds", "saved": "of this process",
 	},
 	reflect.TypeFor[grpo.Trainer](): {
 		"Settings": "below", "team": "computes, and keeps nothing", "mu": "of this process", "references": "computes, and keeps nothing",
 		"grad": "made anew for every update", "iteration": "State.Iteration", "leftOut": "State.LeftOut",
+		"past": "taken before the updates of an iteration, which a checkpoint is never amid",
 	},
 	reflect.TypeFor[grpo.Settings](): {
 		"Model": "Weights", "Reference": "what the run began with: State.Base", "EMA": "below", "Adam": "below",
 		"Rollout": "draws by address, and keeps nothing", "Prompts": "dealt by iteration", "Reward": "of the recipe",
 		"Loss": "of the recipe", "Sampling": "of the recipe", "Seed": "of the recipe", "Groups": "of the recipe", "GroupSize": "of the recipe",
 		"Keep": "of the recipe", "Passes": "of the recipe", "MicroBatch": "of the recipe", "Workers": "of the recipe",
-		"Backends": "of this process", "Waiting": "of this process", "OnLost": "of this process",
+		"Backends": "of this process", "OnLost": "of this process", "Waiting": "of this process",
 	},
 	reflect.TypeFor[policy.EMA]():   {"Decay": "of the recipe", "Average": "Average", "Updates": "State.EMAUpdates"},
 	reflect.TypeFor[optim.AdamW]():  {"Settings": "of the recipe", "M": "M", "V": "V", "Updates": "State.AdamUpdates"},

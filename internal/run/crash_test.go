@@ -5,9 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
-	"os"
 	"path"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -19,23 +17,6 @@ import (
 // whole is the disk as it is.
 func whole(f *crashfs.FS) disk.FS { return f }
 
-// seedOf returns what random tests start from: 1, where long tests are asked for another
-// one each time, and always that of FLOWGRPO_SEED.
-func seedOf(t *testing.T) uint64 {
-	t.Helper()
-	seed := uint64(1)
-	if given := os.Getenv("FLOWGRPO_SEED"); given != "" {
-		var err error
-		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
-			t.Fatalf("FLOWGRPO_SEED: %v", err)
-		}
-	} else if longtest.Asked() {
-		seed = rand.Uint64()
-	}
-	t.Logf("FLOWGRPO_SEED=%d repeats this", seed)
-	return seed
-}
-
 // No power cut and no kill, at any moment of resuming, saving and pruning, costs a
 // checkpoint whose save has returned, or leaves one that is damaged, or anything that
 // resuming does not clean up.
@@ -44,7 +25,7 @@ func TestPowerCuts(t *testing.T) {
 	if longtest.Asked() {
 		states = 100_000
 	}
-	seed := seedOf(t)
+	seed := longtest.Seed(t)
 	p := &power{random: rand.New(rand.NewPCG(seed, 0)), around: whole, samples: 12}
 	p.run(states)
 	t.Logf("%d states", p.looked)

@@ -98,7 +98,7 @@ func TestEveryBit(t *testing.T) {
 // Random bits of a larger checkpoint, and every length that its files may be cut to.
 func TestLargeCheckpoint(t *testing.T) {
 	m := newMedium(t, 512<<10)
-	random := rand.New(rand.NewPCG(seedOf(t), 0))
+	random := rand.New(rand.NewPCG(longtest.Seed(t), 0))
 	flips := 100_000 / oneOf(500)
 	for range flips {
 		m.flip(random.IntN(8 * m.total))

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"flowgrpo/eval"
@@ -13,15 +14,17 @@ import (
 func (r *trainRun) finish(ctx context.Context) (eval.Result, error) {
 	i := r.trainer.Iteration()
 	clock := time.Now()
-	line := r.pending
+	line := maps.Clone(r.pending)
 	if line == nil { // the monitor ended the run, and the line is written
 		line = eval.Metrics{eval.KeyIteration: eval.Number(i)}
 	}
-	err := r.interruptible(ctx, func(ctx context.Context) error { return r.full(ctx, r.tuned, i, line) })
+	err := r.interruptible(ctx, 0, func(ctx context.Context) error {
+		if err := r.full(ctx, r.tuned, i, line); err != nil {
+			return err
+		}
+		return r.grid(ctx, r.tuned, i)
+	})
 	if err != nil {
-		return eval.Result{}, err
-	}
-	if err := r.grid(ctx, r.tuned, i); err != nil {
 		return eval.Result{}, err
 	}
 	if r.pending != nil {

@@ -1,7 +1,6 @@
 package run
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,8 +45,8 @@ type folder struct {
 	dir     string
 	info    eval.RunInfo
 	lock    *flock.Flock // held until end
-	metrics *os.File
-	events  *os.File
+	metrics *logFile
+	events  *logFile
 	board   *tensorboard.Writer
 }
 
@@ -76,14 +75,15 @@ func FreshDir(parent, name string, now time.Time) (string, error) {
 // otherFolder is the advice to who wants a fresh folder and named one that is in use.
 const otherFolder = "name another folder"
 
-// CheckFresh returns an error if dir is there and not empty, but for a lock: nothing is
-// written among files of another origin. dir = "" is fine.
+// CheckFresh returns an error if dir is there and not empty, but for a lock, and what is
+// left of a run that never began: nothing is written among files of another origin. dir = ""
+// is fine.
 func CheckFresh(dir string) error {
 	if dir == "" {
 		return nil
 	}
 	entries, err := os.ReadDir(dir)
-	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == lockFile })
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == lockFile || disk.IsTemp(e.Name()) })
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -93,6 +93,9 @@ func CheckFresh(dir string) error {
 		}
 		return setup(fmt.Errorf("%s cannot be a run folder: %w", dir, err))
 	case IsRun(dir):
+		if neverBegan(dir) {
+			return nil
+		}
 		if locked(dir) {
 			return setup(inUse(dir, otherFolder))
 		}
@@ -101,6 +104,13 @@ func CheckFresh(dir string) error {
 		return setup(fmt.Errorf("%s is not empty; name a folder that is new or empty", dir))
 	}
 	return nil
+}
+
+// neverBegan reports whether dir has only the first files of a run, all or some of them: its
+// process died before it did anything.
+func neverBegan(dir string) bool {
+	var info eval.RunInfo
+	return readJSON(filepath.Join(dir, runFile), &info) == nil && info.State == created
 }
 
 // createFolder claims the fresh folder dir and begins the run folder with the recipe and
@@ -144,54 +154,32 @@ func openFolder(dir string) (*folder, error) {
 	if f.lock, err = claim(dir, "wait for it, or stop it"); err != nil {
 		return nil, err
 	}
-	if err := readJSON(f.path(runFile), &f.info); err != nil {
+	err = readJSON(f.path(runFile), &f.info)
+	if err == nil {
+		err = f.sweep()
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.lock.Close())
 	}
 	return f, nil
 }
 
-// openLogs opens metrics.jsonl for appending and a new event file.
-func (f *folder) openLogs(now time.Time) error {
-	var err error
-	if f.metrics, err = os.OpenFile(f.path(metricsFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
-		return err
-	}
-	if err := dropCutLine(f.path(metricsFile)); err != nil {
-		return err
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "localhost"
-	}
-	if f.events, err = os.OpenFile(f.path(tensorboard.FileName(now, host)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
-		return err
-	}
-	f.board, err = tensorboard.NewWriter(f.events, nil)
-	return err
-}
-
-// dropCutLine removes a last line that a crash cut, so that the next one begins on
-// a line of its own.
-func dropCutLine(name string) error {
-	data, err := os.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	if whole := bytes.LastIndexByte(data, '\n') + 1; whole < len(data) {
-		return os.Truncate(name, int64(whole))
-	}
-	return nil
-}
-
-// closeLogs closes what openLogs opened.
-func (f *folder) closeLogs() error {
-	var errs []error
-	for _, file := range []*os.File{f.metrics, f.events} {
-		if file != nil {
-			errs = append(errs, file.Close())
+// sweep removes the files and folders that an earlier start was writing when it died.
+func (f *folder) sweep() error {
+	return fs.WalkDir(os.DirFS(f.dir), ".", func(name string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case name == checkpointsDir: // see newest
+			return fs.SkipDir
+		case !disk.IsTemp(e.Name()):
+			return nil
 		}
-	}
-	return errors.Join(errs...)
+		if err := os.RemoveAll(f.path(name)); err != nil || !e.IsDir() {
+			return err
+		}
+		return fs.SkipDir
+	})
 }
 
 func (f *folder) path(name string) string { return filepath.Join(f.dir, filepath.FromSlash(name)) }

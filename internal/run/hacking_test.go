@@ -23,16 +23,23 @@ kind = "%s"
 mode = "full"
 `
 
+// hackableBy writes the recipe with a kind of reward and returns its path.
+func hackableBy(t *testing.T, kind string) string {
+	t.Helper()
+	recipe := filepath.Join(t.TempDir(), "hackable.toml")
+	if err := os.WriteFile(recipe, fmt.Appendf(nil, hackable, kind), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return recipe
+}
+
 // A run that raises brightness, or another figure of the pixels, which is no skill, is
 // stopped by the monitor. It says by name what got worse, the pictures are less and less
 // like real ones, and the report says so.
 func TestFiguresOfPixelsAreHacked(t *testing.T) {
 	for _, kind := range []string{"brightness", "contrast", "colorfulness", "sharpness"} {
 		t.Run(kind, func(t *testing.T) {
-			recipe := filepath.Join(t.TempDir(), "hackable.toml")
-			if err := os.WriteFile(recipe, []byte(fmt.Sprintf(hackable, kind)), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			recipe := hackableBy(t, kind)
 			const iterations = 24
 			dir := trainTiny(t, openTiny(t, recipe, tinyModel(t, "glyphs"), fmt.Sprintf("train.iterations=%d", iterations), "train.ema_decay=0",
 				"optimizer.lr=0.04", "grpo.keep=0", "grpo.kl_coef=0", "grpo.clip_range=0.01", "rollout.groups=4", "rollout.group_size=6",

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
+	"maps"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"flowgrpo/eval"
@@ -20,15 +22,20 @@ func (r *trainRun) baseline(ctx context.Context) error {
 	}
 	clock := time.Now()
 	line := eval.Metrics{eval.KeyIteration: 0}
-	err := r.interruptible(ctx, func(ctx context.Context) error { return r.full(ctx, r.base, 0, line) })
+	err := r.interruptible(ctx, 0, func(ctx context.Context) error {
+		if err := r.full(ctx, r.base, 0, line); err != nil {
+			return err
+		}
+		return r.grid(ctx, r.base, 0)
+	})
 	if err != nil {
 		return err
 	}
-	if err := r.grid(ctx, r.base, 0); err != nil {
+	line[eval.KeyTimeEval] = eval.Number(time.Since(clock).Seconds())
+	if err := r.log(line); err != nil {
 		return err
 	}
-	line[eval.KeyTimeEval] = eval.Number(time.Since(clock).Seconds())
-	return r.log(line)
+	return r.save()
 }
 
 // full evaluates s with the full protocol and adds the course's figures to line.
@@ -83,8 +90,8 @@ func describe(p eval.Point) string {
 	return text
 }
 
-// iterate runs the iterations that are left. The figures of the last one wait in
-// r.pending for the full protocol.
+// iterate runs the iterations that are left. The figures of an iteration wait in r.pending
+// for its evaluation; those of the last one for the full protocol.
 func (r *trainRun) iterate(ctx context.Context) error {
 	if err := r.watch(r.session.Config.Monitor); err != nil {
 		return err // a resumed run that was stopped after the monitor had ended it
@@ -92,25 +99,31 @@ func (r *trainRun) iterate(ctx context.Context) error {
 	total := r.session.Config.Train.Iterations
 	r.options.Progress.Begin("training", total)
 	defer r.options.Progress.End()
-	for r.trainer.Iteration() < total {
+	for {
+		i := r.trainer.Iteration()
+		if i >= total {
+			return r.save()
+		}
+		if r.pending != nil {
+			if err := r.record(ctx, i); err != nil {
+				return err
+			}
+		}
 		if r.stopping() {
 			return r.stop()
 		}
-		line, err := r.iteration(ctx)
+		err := r.interruptible(ctx, grace, func(ctx context.Context) (err error) {
+			r.pending, err = r.iteration(ctx)
+			return err
+		})
+		if errors.Is(err, ErrStopped) {
+			return r.stop()
+		}
 		if err != nil {
 			return err
 		}
-		i := r.trainer.Iteration()
-		r.options.Progress.Advance(i, summary(line))
-		if i == total {
-			r.pending = line
-			return r.save()
-		}
-		if err := r.record(ctx, i, line); err != nil {
-			return err
-		}
+		r.options.Progress.Advance(r.trainer.Iteration(), summary(r.pending))
 	}
-	return nil
 }
 
 // iteration runs an iteration and returns its figures. One that is the run's last because
@@ -148,14 +161,40 @@ func (r *trainRun) lastCheckpoint() string {
 	if !ok {
 		return "none"
 	}
-	return path.Base(checkpointDir(step))
+	return filepath.Base(checkpointDir(step))
 }
 
-// record evaluates after iteration i where it is due, and logs line.
-func (r *trainRun) record(ctx context.Context, i int, line eval.Metrics) error {
-	c := r.session.Config
+// record evaluates after iteration i where it is due, and logs the figures that wait.
+func (r *trainRun) record(ctx context.Context, i int) error {
+	c, line := r.session.Config, maps.Clone(r.pending)
+	measured, drawn := every(i, c.Eval.Every), every(i, c.Samples.Every)
+	if measured || drawn {
+		err := r.interruptible(ctx, 0, func(ctx context.Context) error { return r.look(ctx, i, measured, drawn, line) })
+		if errors.Is(err, ErrStopped) {
+			return r.stop()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := r.log(line); err != nil {
+		return err
+	}
+	r.pending = nil
+	if measured || time.Since(r.saved) > saveEvery {
+		if err := r.save(); err != nil {
+			return err
+		}
+	}
+	if measured {
+		return r.watch(c.Monitor)
+	}
+	return nil
+}
+
+// look evaluates and draws after iteration i and adds what it finds to line.
+func (r *trainRun) look(ctx context.Context, i int, measured, drawn bool, line eval.Metrics) error {
 	clock := time.Now()
-	measured := every(i, c.Eval.Every)
 	if measured {
 		e, err := r.judge.course(ctx, r.tuned, i)
 		if err != nil {
@@ -165,26 +204,12 @@ func (r *trainRun) record(ctx context.Context, i int, line eval.Metrics) error {
 			return err
 		}
 	}
-	drawn := every(i, c.Samples.Every)
 	if drawn {
 		if err := r.grid(ctx, r.tuned, i); err != nil {
 			return err
 		}
 	}
-	if measured || drawn {
-		line[eval.KeyTimeEval] = eval.Number(time.Since(clock).Seconds())
-	}
-	if err := r.log(line); err != nil {
-		return err
-	}
-	if measured || time.Since(r.saved) > saveEvery {
-		if err := r.save(); err != nil {
-			return err
-		}
-	}
-	if measured {
-		return r.watch(c.Monitor)
-	}
+	line[eval.KeyTimeEval] = eval.Number(time.Since(clock).Seconds())
 	return nil
 }
 
@@ -236,27 +261,31 @@ func (r *trainRun) stop() error {
 
 // save writes a checkpoint of the iterations done.
 func (r *trainRun) save() error {
-	tr := r.trainer
-	if tr.Iteration() == 0 {
-		return nil
-	}
 	recipe, err := configDigest(r.session.Config)
 	if err != nil {
 		return err
 	}
-	c := capture(tr, checkpointState{
+	logs, err := r.folder.marks()
+	if err != nil {
+		return err
+	}
+	c := capture(r.trainer, checkpointState{
 		Samples: r.samples, Seconds: r.elapsed(), Best: r.folder.info.BestIteration,
 		Base: r.session.baseDigest, Config: recipe, Pending: r.pending,
+		Failures: r.failures, Warned: slices.Sorted(maps.Keys(r.warned)), Logs: logs,
 	})
 	folder := disk.Dir(r.folder.dir)
-	if err := c.save(folder, r.session.trained()); err != nil {
+	if err := c.save(folder, r.session.trained()); errors.Is(err, errNotFinite) {
+		r.say("warning: %v", err) // what is wrong in memory ends the run by itself
+		return nil
+	} else if err != nil {
 		return err
 	}
 	r.saved = time.Now()
 	if err := r.folder.state(running); err != nil { // the best iteration may be new
 		return err
 	}
-	return prune(folder, tr.Iteration(), r.folder.info.BestIteration)
+	return prune(folder, c.State.Iteration, r.folder.info.BestIteration)
 }
 
 // summary says the most telling figures of an iteration.

@@ -6,7 +6,7 @@ import "flowgrpo/policy"
 // are compiled, so that this is known before anything runs.
 type Memory struct {
 	Weights      int `json:"weights"`      // as they are, and packed for the products
-	Optimizer    int `json:"optimizer"`    // moving average, moments, gradient and its partial sums
+	Optimizer    int `json:"optimizer"`    // moving average, moments, gradient and its partial sums; what several updates are taken back to
 	Gradient     int `json:"gradient"`     // buffers of the program of one gradient, per worker
 	Velocities   int `json:"velocities"`   // buffers of the programs of velocities, per worker
 	Trajectories int `json:"trajectories"` // of one iteration
@@ -25,6 +25,9 @@ func (s *Session) memory(trainedSteps int) (Memory, error) {
 	// What is trained comes twice: beside the base or an adapter on it.
 	m.Weights = 4 * (len(s.Model.Weights.Data()) + trained)
 	m.Optimizer = 4*(1+2+1)*trained + policy.TeamBytes(trained)
+	if s.Config.GRPO.Passes > 1 {
+		m.Optimizer += 4 * (1 + 1 + 2) * trained
+	}
 	var err error
 	if m.GPU, err = s.gpuMemory(); err != nil {
 		return m, setup(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,7 +46,7 @@ func TestDivergedRun(t *testing.T) {
 	groups := 3
 	_, err = newTrainRun(s, o, f).start(t.Context(), func(r *trainRun) error {
 		r.trainer.Reward = poison{r.trainer.Reward, &groups, r.trainer.Adam.M}
-		return nil
+		return r.begin()
 	})
 	const text = ` is not finite for the 3rd update in a row (NaN); stopped before the update, last good checkpoint: step-000003`
 	var e *grpo.NonFiniteError
@@ -62,8 +63,8 @@ func TestDivergedRun(t *testing.T) {
 	if skipped != 3 {
 		t.Errorf("%g updates left out by the metrics, want 3", skipped)
 	}
-	if steps, err := checkpoints(disk.Dir(dir)); err != nil || len(steps) != 1 || steps[0] != 3 {
-		t.Errorf("checkpoints %v, %v; want that of iteration 3 alone: what came later is not finite", steps, err)
+	if steps, err := checkpoints(disk.Dir(dir)); err != nil || !slices.Equal(steps, []int{0, 3}) {
+		t.Errorf("checkpoints %v, %v; want those of iterations 0 and 3: what came later is not finite", steps, err)
 	}
 	if _, err := Resume(t.Context(), open(), o); err != nil {
 		t.Fatal(err)

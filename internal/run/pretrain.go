@@ -170,7 +170,7 @@ func Pretrain(ctx context.Context, p *Pretraining, o Options, half bool) error {
 }
 
 func (r *pretrainRun) work(ctx context.Context, half bool) error {
-	if err := r.folder.openLogs(r.started); err != nil {
+	if err := r.folder.openLogs(r.started, logMarks{}); err != nil {
 		return err
 	}
 	r.Model.Recompute = r.Config.Pretrain.Recompute

@@ -142,13 +142,19 @@ func timeless(t *testing.T, dir string) string {
 	var out []byte
 	for _, m := range readLines(t, dir) {
 		for key := range m {
-			if key == eval.KeySeconds || strings.HasPrefix(key, "time/") || strings.HasSuffix(key, "/seconds") || strings.HasSuffix(key, "/cached") {
+			if ofProcess(key) {
 				delete(m, key)
 			}
 		}
 		out = m.AppendJSON(out)
 	}
 	return string(out)
+}
+
+// ofProcess reports whether a figure is of the process, and not of the run: a time, or what a
+// reward remembers.
+func ofProcess(key string) bool {
+	return key == eval.KeySeconds || strings.HasPrefix(key, "time/") || strings.HasSuffix(key, "/seconds") || strings.HasSuffix(key, "/cached")
 }
 
 // readLines returns the lines of metrics.jsonl.

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"flowgrpo/eval"
 	"flowgrpo/grpo"
 	"flowgrpo/internal/config"
-	"flowgrpo/internal/disk"
 	"flowgrpo/rollout"
 )
 
@@ -22,8 +19,8 @@ type Options struct {
 	Recipe   string   // the recipe's text, kept as recipe.toml
 	Command  []string // program and arguments, for the record
 	Progress Progress
-	// Stop, when done, makes the run finish the iteration, save and return
-	// [ErrStopped]. nil never stops.
+	// Stop, when done, makes the run finish the iteration if that takes no longer than a few
+	// seconds, save and return [ErrStopped]. nil never stops.
 	Stop context.Context
 }
 
@@ -33,6 +30,10 @@ var ErrStopped = errors.New("stopped")
 // errMonitor ends the iterations of a run by the recipe's wish; what was done is
 // evaluated and exported all the same.
 var errMonitor = errors.New("run: the monitor ended the run")
+
+// grace is what an iteration is given to end when the run is asked to stop. What has no end
+// by then is taken back, and a resumed run repeats it. Tests lower it.
+var grace = 3 * time.Second
 
 // saveEvery is the most work that a crash can cost, where evaluations, after which
 // checkpoints are written anyway, are further apart. It has no influence on results.
@@ -66,35 +67,16 @@ func Train(ctx context.Context, s *Session, o Options) (eval.Result, error) {
 	if err != nil {
 		return eval.Result{}, err
 	}
-	return newTrainRun(s, o, f).start(ctx, func(*trainRun) error { return nil })
-}
-
-// Resume continues the run in the folder o.Dir from its latest whole checkpoint,
-// or from the beginning if there is none. s is the session of its config.toml.
-func Resume(ctx context.Context, s *Session, o Options) (eval.Result, error) {
-	f, err := openFolder(o.Dir)
-	if err != nil {
-		return eval.Result{}, &ResumeError{err}
-	}
-	if err := s.checkResume(f); err != nil {
-		return eval.Result{}, errors.Join(&ResumeError{err}, f.lock.Close())
-	}
-	f.info.Average, f.info.Limits = s.average, limits(s.Config.Monitor)
-	return newTrainRun(s, o, f).start(ctx, (*trainRun).restore)
-}
-
-// checkResume returns an error if the run in f has ended or began with another base model.
-func (s *Session) checkResume(f *folder) error {
-	if f.info.State == done {
-		return fmt.Errorf("%s has ended: there is nothing to resume", f.dir)
-	}
-	return s.checkBase(f.dir, f.info.Environment[baseKey])
+	return newTrainRun(s, o, f).start(ctx, (*trainRun).begin)
 }
 
 // LoadRun returns the values that the run in the folder dir uses.
 func LoadRun(dir string) (*config.Config, error) {
 	if !IsRun(dir) {
 		return nil, setup(notARun(dir))
+	}
+	if neverBegan(dir) {
+		return nil, setup(fmt.Errorf("%s has a run that never began; start it anew: `finetune train RECIPE --out %s`", dir, dir))
 	}
 	return config.Load(filepath.Join(dir, configFile), nil)
 }
@@ -109,8 +91,11 @@ func newTrainRun(s *Session, o Options, f *folder) *trainRun {
 	return &trainRun{session: s, options: o, folder: f, warned: map[string]bool{}}
 }
 
+// begin begins the run's files.
+func (r *trainRun) begin() error { return r.folder.openLogs(r.started, logMarks{}) }
+
 // start runs to the end, and records in run.json how it ended. restore brings the
-// trainer to where it is to begin.
+// trainer and the run's files to where they are to begin.
 func (r *trainRun) start(ctx context.Context, restore func(*trainRun) error) (eval.Result, error) {
 	r.started, r.saved = time.Now(), time.Now()
 	if err := r.folder.begin(); err != nil {
@@ -135,9 +120,6 @@ func (r *trainRun) work(ctx context.Context, restore func(*trainRun) error) (eva
 
 func (r *trainRun) prepare(restore func(*trainRun) error) error {
 	s := r.session
-	if err := r.folder.openLogs(r.started); err != nil {
-		return err
-	}
 	s.devices.onLost = func(f rollout.Failure) { r.folder.lost(f, r.options.Progress) }
 	var err error
 	if r.trainer, err = s.trainer(); err != nil {
@@ -168,61 +150,6 @@ func (r *trainRun) attend() {
 	}
 }
 
-// restore continues from the latest whole checkpoint.
-func (r *trainRun) restore() error {
-	if err := r.recall(); err != nil {
-		return err
-	}
-	s := r.session
-	c, err := newest(disk.Dir(r.folder.dir), s.trained(), r.say)
-	if err != nil {
-		return &ResumeError{fmt.Errorf("%s: %w", r.folder.dir, err)}
-	}
-	if c == nil {
-		r.points = nil
-		r.say("no checkpoint yet: starting from the beginning")
-		return nil
-	}
-	state := c.State
-	if err := s.checkBase(r.folder.dir, state.Base); err != nil {
-		return &ResumeError{err}
-	}
-	if recipe, err := configDigest(s.Config); err != nil {
-		return err
-	} else if state.Config != "" && state.Config != recipe {
-		r.say("warning: %s has other values than when the checkpoint was saved", configFile)
-	}
-	c.restore(r.trainer)
-	r.samples, r.before, r.pending, r.folder.info.BestIteration = state.Samples, state.Seconds, state.Pending, state.Best
-	r.points = slices.DeleteFunc(r.points, func(p eval.Point) bool {
-		return p.Iteration > state.Iteration || p.Iteration == state.Iteration && state.Pending != nil
-	})
-	if n := len(r.points); n > 0 && state.Best == 0 { // as in checkpoints of format 1
-		r.keepBest(r.points[n-1])
-	}
-	r.say("resuming after iteration %d of %d", state.Iteration, s.Config.Train.Iterations)
-	return nil
-}
-
-// recall reads the evaluations so far from metrics.jsonl.
-func (r *trainRun) recall() error {
-	f, err := os.Open(r.folder.path(metricsFile))
-	if err != nil {
-		return err
-	}
-	defer f.Close() // read only
-	lines, err := eval.ReadMetrics(f)
-	if err != nil {
-		return fmt.Errorf("%s: %w", f.Name(), err)
-	}
-	for _, m := range lines {
-		if p, ok := pointOf(m); ok {
-			r.points = append(r.points, p)
-		}
-	}
-	return nil
-}
-
 func (r *trainRun) say(format string, args ...any) { r.options.Progress.Say(format, args...) }
 
 func (r *trainRun) elapsed() float64 { return r.before + time.Since(r.started).Seconds() }
@@ -230,12 +157,21 @@ func (r *trainRun) elapsed() float64 { return r.before + time.Since(r.started).S
 // stopping reports whether the run was asked to stop.
 func (r *trainRun) stopping() bool { return r.options.Stop.Err() != nil }
 
-// interruptible calls f with a context that ends when the run is asked to stop; f
-// can be repeated by a resumed run. It returns ErrStopped then.
-func (r *trainRun) interruptible(ctx context.Context, f func(context.Context) error) error {
+// interruptible calls f with a context that ends some time after the run was asked to
+// stop. A resumed run can repeat f. It returns ErrStopped if f was cut short.
+func (r *trainRun) interruptible(ctx context.Context, after time.Duration, f func(context.Context) error) error {
+	if after == 0 && r.stopping() {
+		return ErrStopped
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(r.options.Stop, func() { cancel(ErrStopped) })()
+	defer context.AfterFunc(r.options.Stop, func() {
+		select {
+		case <-time.After(after):
+			cancel(ErrStopped)
+		case <-ctx.Done():
+		}
+	})()
 	err := f(ctx)
 	if err != nil && context.Cause(ctx) == ErrStopped {
 		return ErrStopped

@@ -285,33 +285,36 @@ func TestStopDuringEvaluation(t *testing.T) {
 // A run that the monitor has ended is evaluated and done, also if it is stopped
 // before that and resumed.
 func TestMonitorEndsResumedRun(t *testing.T) {
-	model := tinyModel(t, "glyphs")
-	open := func(sets ...string) *Session {
-		return openTiny(t, "glyphs", model, append(sets, append(contrast, "monitor.action=stop")...)...)
+	model, recipe := tinyModel(t, "glyphs"), hackableBy(t, "brightness")
+	open := func() *Session {
+		return openTiny(t, recipe, model, "monitor.action=stop", "monitor.fall=0", "monitor.rise=0", "monitor.frechet=1", "train.iterations=30")
 	}
 	dir := filepath.Join(t.TempDir(), "run")
 	stop, cancel := context.WithCancel(t.Context())
-	o := Options{Dir: dir, Stop: stop, Progress: stopAfter{n: 1, stop: cancel}}
-	if _, err := Train(t.Context(), open("monitor.rise=10", "monitor.fall=1"), o); !errors.Is(err, ErrStopped) {
+	if _, err := Train(t.Context(), open(), Options{Dir: dir, Stop: stop, Progress: stopOn{word: "the monitor ends the run", stop: cancel}}); !errors.Is(err, ErrStopped) {
 		t.Fatalf("stopped run ended with %v", err)
 	}
-	line := eval.Metrics{eval.KeyIteration: 1, eval.KeyEvalReward: -1} // below the base: past its best
-	f, err := os.OpenFile(filepath.Join(dir, metricsFile), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.Write(line.AppendJSON(nil)); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	result, err := Resume(t.Context(), open("monitor.fall=0"), Options{Dir: dir})
-	if err != nil || result.Tuned.Iteration != 1 {
-		t.Errorf("the run ended after iteration %d, want 1, %v", result.Tuned.Iteration, err)
+	lines := readLines(t, dir)
+	last := int(lines[len(lines)-1][eval.KeyIteration])
+	result, err := Resume(t.Context(), open(), Options{Dir: dir})
+	if err != nil || result.Tuned.Iteration != last || last >= 30 {
+		t.Errorf("the run ended after iteration %d, want %d, %v", result.Tuned.Iteration, last, err)
 	}
 	if info := parse[eval.RunInfo](t, filepath.Join(dir, "run.json")); info.State != done {
 		t.Errorf("state is %q", info.State)
+	}
+}
+
+// stopOn asks the run to stop when it says a word.
+type stopOn struct {
+	Silent
+	word string
+	stop context.CancelFunc
+}
+
+func (s stopOn) Say(format string, _ ...any) {
+	if strings.Contains(format, s.word) {
+		s.stop()
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"image/png"
 	"io"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -37,17 +38,27 @@ type Writer struct {
 // "tfevents" in its name and merges the files of a folder. host tells writers on
 // several machines apart.
 func FileName(start time.Time, host string) string {
-	return fmt.Sprintf("events.out.tfevents.%010d.%s", start.Unix(), host)
+	return fmt.Sprintf("%s%010d.%s", filePrefix, start.Unix(), host)
 }
+
+// IsEventFile reports whether a file of that name may be one that FileName named.
+func IsEventFile(name string) bool { return strings.HasPrefix(name, filePrefix) }
+
+const filePrefix = "events.out.tfevents."
 
 // NewWriter starts an event file on w with the version event that readers expect
 // first. now gives the wall time of events; nil means time.Now.
 func NewWriter(w io.Writer, now func() time.Time) (*Writer, error) {
+	tb := Continue(w, now)
+	return tb, tb.event(0, bytesField(nil, 3, []byte("brain.Event:2")))
+}
+
+// Continue is NewWriter for an event file that has events already, whole ones.
+func Continue(w io.Writer, now func() time.Time) *Writer {
 	if now == nil {
 		now = time.Now
 	}
-	tb := &Writer{w: w, now: now}
-	return tb, tb.event(0, bytesField(nil, 3, []byte("brain.Event:2")))
+	return &Writer{w: w, now: now}
 }
 
 // A Scalar is a named value. TensorBoard groups tags by what precedes the slash.
