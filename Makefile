@@ -1,6 +1,6 @@
 # Run `make` for the list of targets.
 .DEFAULT_GOAL := help
-.PHONY: help build gpu test gpu-test gpu-test-device gpu-generate race long crash damage vet fmt bench bench-peer fuzz generate goldens ci
+.PHONY: help build gpu test gpu-test gpu-test-device gpu-generate race long crash damage resume vet fmt bench bench-peer fuzz generate goldens ci
 
 # What building with the tag gpu needs of cgo: the declarations of the driver, and a name to
 # link with. Nothing of CUDA has to be installed.
@@ -46,6 +46,10 @@ long: ## all tests, those that take minutes too
 crash: ## 100,000 simulated power cuts, and a failure of every file operation, while saving (a minute)
 	FLOWGRPO_LONG=1 go test -count=1 -timeout 10m ./internal/disk ./internal/crashfs
 	FLOWGRPO_LONG=1 go test -count=1 -timeout 10m -v -run 'PowerCuts|Fails|DiskFull|ReplaceDir' ./internal/run
+
+resume: ## runs stopped after every iteration, killed and stopped at 200 random instants each (15 minutes)
+	FLOWGRPO_LONG=1 go test -count=1 -timeout 30m -v -run 'ResumeAtEveryStep|ResumeForgets|StopAmid' ./internal/run
+	FLOWGRPO_LONG=1 go test -count=1 -timeout 60m -v -run 'Kill|Terminate' ./cmd/finetune
 
 damage: ## every bit of a checkpoint, every length that a file is cut to (two minutes)
 	FLOWGRPO_LONG=1 go test -count=1 -timeout 20m -v -run 'EveryBit|LargeCheckpoint|FallBack|NoCheckpointIsWhole|IsClosed|NonFiniteCheckpoint' ./internal/run

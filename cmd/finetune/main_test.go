@@ -24,10 +24,13 @@ import (
 	"flowgrpo/internal/run"
 	"flowgrpo/reward"
 	"flowgrpo/reward/host"
+	"flowgrpo/reward/plugin"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"finetune": main, "misbehave": misbehave})
+	testscript.Main(m, map[string]func(){
+		"finetune": main, "misbehave": misbehave, "hangingreward": func() { plugin.Main(hangs{}) },
+	})
 }
 
 // TestScripts runs the program as a user does. Further commands of the scripts:

@@ -81,8 +81,7 @@ it, "glyphs" teaches the embedded model to spell. The run folder holds everythin
 metrics, pictures, checkpoints, the exported model and report.html. Its path is
 printed on standard output.
 
-Ctrl-C finishes the iteration, saves and says how to go on; a second one leaves at
-once.`,
+Ctrl-C saves, says how to go on and ends within seconds; a second one leaves at once.`,
 		Example: `  finetune train
   finetune train shapes --out runs/shapes-1
   finetune train my.toml --set optimizer.lr=1e-4 --set train.iterations=20
