@@ -1,6 +1,7 @@
 package layering
 
 import (
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -11,34 +12,36 @@ import (
 // here, which is the moment to ask where it belongs; internal packages that are
 // not listed are on the ground floor and may import only each other.
 var floor = map[string]int{
-	"sde":                             1,
-	"sde/mixture":                     2,
-	"task":                            2,
-	"policy":                          3,
-	"task/glyphs":                     4,
-	"task/shapes":                     4,
-	"task/prompts":                    4,
-	"rollout":                         4,
-	"reward":                          4,
-	"reward/rewardpb":                 4,
-	"reward/plugin":                   4,
-	"reward/rewardtest":               5,
-	"reward/wire":                     5,
-	"reward/host":                     6,
-	"reward/skeleton":                 5,
+	"cmd/finetune":         8,
+	"internal/run":         7,
+	"grpo":                 6,
+	"eval":                 6,
+	"internal/pretrain":    6,
+	"reward/host":          6,
+	"reward/wire":          5,
+	"reward/rewardtest":    5,
+	"reward/skeleton":      5,
+	"rollout":              4,
+	"reward":               4,
+	"reward/plugin":        4,
+	"reward/rewardpb":      4,
+	"task/glyphs":          4,
+	"task/shapes":          4,
+	"task/prompts":         4,
+	"policy":               3,
+	"internal/imagefolder": 3,
+	"task":                 2,
+	"sde/mixture":          2,
+	"sde":                  1,
+	"internal/base":        1,
+	"configs":              0,
+
+	// In no picture: nobody imports them.
 	"examples/rewards":                8,
 	"examples/rewards/darkness":       5,
 	"examples/rewards/geneval":        5,
 	"examples/rewards/textmatch":      5,
-	"eval":                            6,
-	"grpo":                            6,
-	"internal/pretrain":               6,
-	"internal/imagefolder":            3,
 	"task/glyphs/internal/trainjudge": 5,
-	"configs":                         0,
-	"internal/base":                   1,
-	"internal/run":                    7,
-	"cmd/finetune":                    8,
 }
 
 const module = "flowgrpo/"
@@ -53,6 +56,48 @@ func floorOf(pkg string) (int, bool) {
 		return floor[owner], true
 	}
 	return 0, strings.HasPrefix(pkg, "internal/")
+}
+
+// TestPictureIsTheMap reads the floors that ARCHITECTURE.md draws, and the packages on the
+// ground that it names.
+func TestPictureIsTheMap(t *testing.T) {
+	text, err := os.ReadFile("../../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Floors\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	pieces := strings.SplitN(section, "```", 3)
+	if len(pieces) != 3 {
+		t.Fatal("there is no picture under Floors")
+	}
+	drawn, last := map[string]int{}, -1
+	for line := range strings.Lines(strings.TrimSpace(pieces[1])) {
+		if c := line[0]; c != ' ' {
+			last = int(c - '0')
+		}
+		drawn[strings.Fields(line[2:])[0]] = last
+	}
+	delete(drawn, "internal/…")
+	for pkg, want := range floor {
+		hidden := strings.HasPrefix(pkg, "examples/") || strings.Contains(pkg, "/internal/")
+		if got, ok := drawn[pkg]; ok == hidden || ok && got != want {
+			t.Errorf("%s is drawn on floor %d (%t), want %d (%t)", pkg, got, ok, want, !hidden)
+		}
+		delete(drawn, pkg)
+	}
+	for pkg := range drawn {
+		t.Errorf("%s is drawn, and there is no such package", pkg)
+	}
+	folders, err := os.ReadDir("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range folders {
+		if _, above := floor["internal/"+f.Name()]; !above && !strings.Contains(pieces[2], "`"+f.Name()+"`") {
+			t.Errorf("internal/%s is not among those on the ground", f.Name())
+		}
+	}
 }
 
 // TestImportsPointDown reads what every package imports.
