@@ -1,6 +1,6 @@
 # Run `make` for the list of targets.
 .DEFAULT_GOAL := help
-.PHONY: help build gpu test gpu-test gpu-test-device gpu-generate race long crash damage resume vet fmt bench bench-peer fuzz generate goldens ci
+.PHONY: help build gpu test gpu-test gpu-test-device gpu-generate race long crash damage resume vet fmt bench bench-peer fuzz fuzz-long generate goldens ci
 
 # What building with the tag gpu needs of cgo: the declarations of the driver, and a name to
 # link with. Nothing of CUDA has to be installed.
@@ -67,11 +67,13 @@ bench: ## benchmarks of kernels, samplers, rewards and whole iterations
 bench-peer: ## side by side with PyTorch and OpenBLAS (needs contrib/goldens/requirements.txt)
 	python3 contrib/peer/bench.py
 
-fuzz: ## every fuzz target for 20 seconds
-	@for pkg in $$(go list ./...); do \
-	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-	    go test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s $$pkg || exit 1; \
-	  done; done
+FUZZTIME = 20s
+
+fuzz: ## every fuzz target for FUZZTIME, 20s if not given
+	contrib/fuzz.sh $(FUZZTIME)
+
+fuzz-long: ## every fuzz target ten million times (hours to days)
+	contrib/fuzz.sh 10000000x
 
 generate: ## write the generated files again, but for those of gpu-generate
 	go generate $$(go list ./... | grep -v '/internal/gpu$$')

@@ -14,7 +14,7 @@ import (
 )
 
 // savedFolder returns the files of tinyModel's folder.
-func savedFolder(t *testing.T) fstest.MapFS {
+func savedFolder(t testing.TB) fstest.MapFS {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "model")
 	m := tinyModel()
@@ -49,7 +49,7 @@ func TestLoadErrors(t *testing.T) {
 		{config, `"patch_size": 2`, `"patch_size": 3`, "not a multiple of patch_size 3"},
 		{config, `"num_layers": 2`, `"num_layers": 3`, "has shape [32 16], expected [96 16]"},
 		{config, `"num_layers": 2`, `"num_layers": 1`, "has shape [96 16], expected [32 16]"},
-		{config, `"num_layers": 2`, `"num_layers": 1000000000`, "num_layers is 1000000000, want 1 to 1024"},
+		{config, `"num_layers": 2`, `"num_layers": 1000000000`, "num_layers is 1000000000, want 1 to 512"},
 		{config, `"pooled_projection_dim": 10`, `"pooled_projection_dim": 9`, "has shape [16 10], expected [16 9]"},
 		{config, `"caption_projection_dim": 16`, `"caption_projection_dim": 12`, "caption_projection_dim is 12"},
 		{config, `"rms_norm"`, `"layer_norm"`, `qk_norm is "layer_norm"`},

@@ -47,7 +47,7 @@ func (c *MMDiT) dual(layer int) bool { return slices.Contains(c.DualAttentionLay
 // Limits of what a configuration may ask for, far above any model in use.
 const (
 	maxSize   = 1 << 16
-	maxLayers = 1 << 10
+	maxLayers = 1 << 9
 )
 
 // A size is a number of a configuration, by its key there, and the most that it may be.

@@ -39,7 +39,7 @@ func (k *checker) unused(set bool, key, because string) {
 }
 
 func (k *checker) name(name string) {
-	ok := name != "" && len(name) <= 100 && name[0] != '.' && name[0] != '-' && name == filepath.Base(name)
+	ok := name != "" && len(name) <= maxName && name[0] != '.' && name[0] != '-' && name == filepath.Base(name)
 	for _, r := range name {
 		ok = ok && (r < 0x80 && isBare(byte(r)) || r == '.')
 	}

@@ -66,22 +66,25 @@ func (d *decoder) asTable(path string, x any) (map[string]any, bool) {
 	return tree, ok
 }
 
+// maxName bounds the names of runs and rewards, which are parts of paths and keys.
+const maxName = 100
+
 // rewards fills the map of named rewards.
 func (d *decoder) rewards(path string, x any, v reflect.Value) {
 	tree, ok := d.asTable(path, x)
-	if !ok {
+	if !ok || len(tree) == 0 {
 		return
 	}
 	v.Set(reflect.MakeMap(v.Type()))
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
 		full := join(path, name)
+		if strings.Contains(full, `"`) || len(name) > maxName {
+			d.fail(full, "the name of a reward consists of at most %d letters, digits, \"_\" and \"-\", found %s", maxName, quote(clip(name)))
+			continue
+		}
 		sub, ok := tree[name].(map[string]any)
 		if !ok {
 			d.fail(full, "%s must be a table, found %s; every reward is a table with a name: [%s.NAME]", full, describe(tree[name]), path)
-			continue
-		}
-		if strings.Contains(full, `"`) {
-			d.fail(full, "the name of a reward consists of letters, digits, \"_\" and \"-\", found %s", quote(clip(name)))
 			continue
 		}
 		r := reflect.New(v.Type().Elem()).Elem()

@@ -82,7 +82,11 @@ func setError(set, message string) *Error {
 
 // clip shortens what was found for a message.
 func clip(s string) string {
-	const limit = 60
+	return clipTo(s, 60)
+}
+
+// clipTo shortens s to a number of characters.
+func clipTo(s string, limit int) string {
 	if r := []rune(s); len(r) > limit {
 		s = string(r[:limit]) + "…"
 	}

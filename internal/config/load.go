@@ -146,7 +146,7 @@ func (r Recipe) syntax(err error, where layout) *Error {
 			return r.twice(where, offset)
 		}
 	}
-	message := p.Message
+	message := clipTo(p.Message, 200)
 	if p.LastKey != "" && strings.Contains(message, "out of range") {
 		message = p.LastKey + " = " + message
 	}

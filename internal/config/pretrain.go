@@ -64,7 +64,7 @@ type Network struct {
 	// "sd3" is Stable Diffusion 3's transformer (MMDiT) at any size.
 	Kind string `toml:"kind" oneof:"sd3" why:"no other network draws pictures"`
 	// Joint transformer blocks.
-	NumLayers int `toml:"num_layers" in:"[1,1000]"`
+	NumLayers int `toml:"num_layers" in:"[1,512]"`
 	// Attention heads. The width is heads × head_dim.
 	NumAttentionHeads int `toml:"num_attention_heads" in:"[1,1024]"`
 	// Width of an attention head.
@@ -75,7 +75,7 @@ type Network struct {
 	// longer side has.
 	PosEmbedMaxSize int `toml:"pos_embed_max_size" in:"[0,4096]"`
 	// Blocks with a second attention over the picture alone (SD3.5-Medium), counted from 0.
-	DualAttentionLayers []int `toml:"dual_attention_layers" in:"[0,999]"`
+	DualAttentionLayers []int `toml:"dual_attention_layers" in:"[0,511]"`
 	// Norm of queries and keys: "rms_norm" (SD3.5) or "" (SD3).
 	QKNorm string `toml:"qk_norm" oneof:"rms_norm _"`
 	// Tokens of a prompt: longer ones are cut, shorter ones padded.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"flowgrpo/internal/costtest"
 )
 
 // frozenSplit was computed by Python's hashlib: SHA-256 over the seed as 8
@@ -138,7 +140,16 @@ func FuzzObject(f *testing.F) {
 	f.Add([]byte(`{"prompt":"a","id":3}`))
 	f.Add([]byte("\ufeff{\"a\":{}}\r\n[]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		list, err := Split("f", data)
+		var list []Line
+		var err error
+		costtest.Bounded(t, len(data), func() {
+			if list, err = Split("f", data); err != nil {
+				return
+			}
+			for _, l := range list {
+				_, _ = l.Object() // looked at below
+			}
+		})
 		if err != nil {
 			return
 		}

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"flowgrpo/internal/costtest"
 	"flowgrpo/reward"
 	"flowgrpo/reward/rewardpb"
 )
@@ -184,7 +185,15 @@ func FuzzReply(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, c := range []Codec{jsonCodec{}, protoCodec{}} {
-			got, err := results(c, body)
+			var got []reward.Result
+			var err error
+			costtest.Bounded(t, len(body), func() {
+				got, err = results(c, body)
+				_, _ = c.Info(body) // must not panic
+			})
+			if err != nil && len(err.Error()) > 2*len(body)+1000 {
+				t.Fatalf("an error of %d bytes", len(err.Error()))
+			}
 			if err == nil && len(got) != len(request.Samples) {
 				t.Fatalf("%d results", len(got))
 			}
@@ -198,7 +207,6 @@ func FuzzReply(f *testing.F) {
 					}
 				}
 			}
-			_, _ = c.Info(body) // must not panic
 		}
 	})
 }
