@@ -56,7 +56,7 @@ func (f *evalFlags) run(cmd *cobra.Command, path string) error {
 	if cmd.Flags().Changed("step") && !isFineTuning(path) {
 		return usage("--step is for runs; %s is not a fine-tuning run", path)
 	}
-	target, err := openForEval(path, f.name, f.step, f.recipe.sets)
+	target, err := opened(cmd, func() (*run.Target, error) { return openForEval(path, f.name, f.step, f.recipe.sets) })
 	if err != nil {
 		return err
 	}

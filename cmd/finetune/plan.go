@@ -31,7 +31,7 @@ this machine as busy as it is now. Nothing is written.`,
 		if err != nil {
 			return err
 		}
-		session, err := run.Open(cfg)
+		session, err := opened(cmd, func() (*run.Session, error) { return run.Open(cfg) })
 		if err != nil {
 			return err
 		}

@@ -108,7 +108,7 @@ func train(cmd *cobra.Command, output outputFlags, command []string, recipe stri
 	if err := run.CheckFresh(output.out); err != nil {
 		return err
 	}
-	session, err := openTraining(cfg)
+	session, err := opened(cmd, func() (*run.Session, error) { return openTraining(cfg) })
 	if err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ is what it would have been without the interruption, bit for bit.`,
 		if err != nil {
 			return err
 		}
-		session, err := openTraining(cfg)
+		session, err := opened(cmd, func() (*run.Session, error) { return openTraining(cfg) })
 		if err != nil {
 			return err
 		}
