@@ -138,19 +138,33 @@ func openTraining(cfg *config.Config) (*run.Session, error) {
 }
 
 func newResume(args []string) *cobra.Command {
+	var recipe recipeFlags
 	var output outputFlags
+	var o run.Options
 	c := &cobra.Command{
 		Use:   "resume RUN",
 		Short: "Go on with a run that was stopped",
 		Long: `Go on with a run that was stopped or failed, from its latest checkpoint. The result
-is what it would have been without the interruption, bit for bit.`,
-		Example: `  finetune resume runs/glyphs-20260102-150405`,
-		Args:    cobra.ExactArgs(1),
+is what it would have been without the interruption, bit for bit.
+
+--set gives keys of the run's config.toml other values. What no result depends on, such
+as rollout.workers, may change, and so may what says how the run goes on from here,
+such as monitor.action; other keys, the prompts and the base model may not, as that would
+be another run: --allow-drift permits it key by key. A run that has ended goes on with
+--set train.iterations=N.`,
+		Example: `  finetune resume runs/glyphs-20260102-150405
+  finetune resume runs/mine --set rollout.workers=2
+  finetune resume runs/mine --set optimizer.lr=1e-4 --allow-drift=optimizer.lr`,
+		Args: cobra.ExactArgs(1),
 	}
+	recipe.add(c)
+	c.ValidArgsFunction = nil // not of recipes
 	output.addProgress(c)
+	c.Flags().StringSliceVar(&o.AllowDrift, "allow-drift", nil, "keys, \"dataset\" or \"heldout\" in which the run may differ from what it was, comma-separated")
+	c.Flags().BoolVar(&o.Strict, "strict", false, "refuse to go on if the newest checkpoint is damaged")
 	c.RunE = func(cmd *cobra.Command, positional []string) error {
 		dir := positional[0]
-		cfg, err := run.LoadRun(dir)
+		cfg, err := run.LoadRun(dir, recipe.sets)
 		if err != nil {
 			return err
 		}
@@ -162,9 +176,8 @@ is what it would have been without the interruption, bit for bit.`,
 		if err != nil {
 			return err
 		}
-		result, err := run.Resume(cmd.Context(), session, run.Options{
-			Dir: dir, Command: args, Progress: progress, Stop: stopOf(cmd.Context()),
-		})
+		o.Dir, o.Command, o.Progress, o.Stop = dir, args, progress, stopOf(cmd.Context())
+		result, err := run.Resume(cmd.Context(), session, o)
 		err = errors.Join(err, session.Close())
 		progress.Close()
 		return finished(cmd, output, dir, result, err)

@@ -10,7 +10,6 @@ import (
 
 	"flowgrpo/eval"
 	"flowgrpo/grpo"
-	"flowgrpo/internal/config"
 	"flowgrpo/internal/disk"
 	"flowgrpo/internal/kernel"
 	"flowgrpo/internal/safetensors"
@@ -38,19 +37,20 @@ type checkpoint struct {
 // A checkpointState is what a checkpoint holds besides tensors. It is a part of the
 // manifest.
 type checkpointState struct {
-	Iteration   int          `json:"iteration"`               // iterations done
-	EMAUpdates  int          `json:"ema_updates"`             // the age of the average
-	AdamUpdates int          `json:"optimizer_updates"`       // applied so far
-	LeftOut     int          `json:"left_out"`                // updates in a row, up to the latest
-	Samples     int          `json:"samples"`                 // drawn so far
-	Seconds     float64      `json:"seconds"`                 // of work so far
-	Best        int          `json:"best_iteration"`          // with the highest held-out reward so far
-	Base        string       `json:"base_sha256"`             // digest of the weights that the run began with
-	Config      string       `json:"config_sha256,omitempty"` // digest of the recipe's values; format 1 has none
-	Pending     eval.Metrics `json:"pending,omitempty"`       // figures of the last iteration, whose evaluation is still to come
-	Failures    failures     `json:"failures,omitempty"`      // of rewards
-	Warned      []string     `json:"warned,omitempty"`        // the warnings that are said once, by name
-	Logs        logMarks     `json:"logs"`                    // format 1 has none
+	Iteration   int               `json:"iteration"`          // iterations done
+	EMAUpdates  int               `json:"ema_updates"`        // the age of the average
+	AdamUpdates int               `json:"optimizer_updates"`  // applied so far
+	LeftOut     int               `json:"left_out"`           // updates in a row, up to the latest
+	Samples     int               `json:"samples"`            // drawn so far
+	Seconds     float64           `json:"seconds"`            // of work so far
+	Best        int               `json:"best_iteration"`     // with the highest held-out reward so far
+	Base        string            `json:"base_sha256"`        // digest of the weights that the run began with
+	Values      map[string]string `json:"values,omitempty"`   // of the recipe; format 1 has none
+	Prompts     promptDigests     `json:"prompts"`            // likewise
+	Pending     eval.Metrics      `json:"pending,omitempty"`  // figures of the last iteration, whose evaluation is still to come
+	Failures    failures          `json:"failures,omitempty"` // of rewards
+	Warned      []string          `json:"warned,omitempty"`   // the warnings that are said once, by name
+	Logs        logMarks          `json:"logs"`               // format 1 has none
 }
 
 // capture returns the checkpoint of tr, whose slices it shares, and of what state says
@@ -206,6 +206,11 @@ func loadCheckpoint(folder disk.FS, dir string, params []policy.Parameter) (*che
 	if err != nil {
 		return nil, err
 	}
+	return m.load(folder, dir, params)
+}
+
+// load is loadCheckpoint for the checkpoint whose manifest was verified.
+func (m manifest) load(folder disk.FS, dir string, params []policy.Parameter) (*checkpoint, error) {
 	n := 0
 	for _, p := range params {
 		n += p.Size()
@@ -242,13 +247,6 @@ func loadTensors(folder disk.FS, name string, tensors []safetensors.Tensor) erro
 		copy(t.Data, stored.Data)
 	}
 	return nil
-}
-
-// configDigest returns the SHA-256 of the values of a recipe.
-func configDigest(c *config.Config) (string, error) {
-	values, err := config.Encode(c)
-	digest := sha256.Sum256(values)
-	return hex.EncodeToString(digest[:]), err
 }
 
 // program says which version of the program this is.

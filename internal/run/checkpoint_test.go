@@ -45,7 +45,7 @@ func numberedOf(params []policy.Parameter, iteration, samples int) *checkpoint {
 	}
 	return &checkpoint{Weights: fill(0), Average: fill(1), M: fill(2), V: fill(3), State: checkpointState{
 		Iteration: iteration, EMAUpdates: 2 * iteration, AdamUpdates: 3 * iteration, LeftOut: iteration % 3, Samples: samples, Seconds: float64(iteration) / 7,
-		Best: iteration / 2, Base: "base", Config: "config", Pending: eval.Metrics{eval.KeyIteration: eval.Number(iteration), "unknown": eval.NaN()},
+		Best: iteration / 2, Base: "base", Values: map[string]string{"seed": "1"}, Prompts: promptDigests{"a", "b"}, Pending: eval.Metrics{eval.KeyIteration: eval.Number(iteration), "unknown": eval.NaN()},
 	}}
 }
 
@@ -60,7 +60,9 @@ func saveNumbered(t *testing.T, folder disk.FS, iterations ...int) {
 
 // loadNewest is newest, with what it says.
 func loadNewest(folder disk.FS, params []policy.Parameter) (c *checkpoint, said []string, err error) {
-	c, err = newest(folder, params, func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) })
+	c, err = newest(folder, params, func(checkpointState) error { return nil }, func(err error, using string) {
+		said = append(said, fmt.Sprintf("warning: %v; using %s", err, using))
+	})
 	return c, said, err
 }
 
@@ -327,7 +329,7 @@ func TestFormat1(t *testing.T) {
 	asFormat1(t, folder, 1)
 	asFormat1(t, folder, 2)
 	want := numbered(2, 0)
-	want.State.Best, want.State.LeftOut, want.State.Config = 0, 0, ""
+	want.State.Best, want.State.LeftOut, want.State.Values, want.State.Prompts = 0, 0, nil, promptDigests{}
 	got, said, err := loadNewest(folder, fewParams)
 	if err != nil || said != nil {
 		t.Fatalf("%v, said %q", err, said)

@@ -45,6 +45,8 @@ func change(t *testing.T, v reflect.Value) {
 		*x += "x"
 	case *[]string:
 		*x = append(slices.Clone(*x), "x")
+	case *map[string]string:
+		*x = map[string]string{"changed": "1"}
 	case *failures:
 		*x = append(slices.Clone(*x), tally{Samples: 1})
 	case *[]float32:

@@ -60,7 +60,7 @@ func (r *trainRun) result(i int) (eval.Result, error) {
 	}
 	result.Base.KLToBase = 0
 	result.Warnings = eval.WatchFull(eval.Watch(r.points, l), result.Base, result.Tuned, l)
-	if err := writeJSON(r.folder.path("result.json"), result); err != nil {
+	if err := writeJSON(r.folder.path(resultFile), result); err != nil {
 		return result, fmt.Errorf("result: %w", err)
 	}
 	return result, nil

@@ -38,6 +38,7 @@ const (
 	runFile     = "run.json" // makes a folder a run
 	configFile  = "config.toml"
 	metricsFile = "metrics.jsonl"
+	resultFile  = "result.json"
 )
 
 // A folder is a run folder that is being written.
@@ -232,15 +233,21 @@ func (f *folder) evaluation(name string, e eval.Evaluation) error {
 	return writeJSON(f.path(name), e)
 }
 
-// report renders report.html from what the folder holds.
-func (f *folder) report() error { return WriteReport(f.dir) }
+// report renders report.html from what the folder holds;
+// state is that of the run.
+func (f *folder) report(state string) error {
+	return writeReport(f.dir, func(i *eval.RunInfo) { i.State = state })
+}
 
 // WriteReport renders report.html of the run folder dir from its other files.
-func WriteReport(dir string) error {
+func WriteReport(dir string) error { return writeReport(dir, func(*eval.RunInfo) {}) }
+
+func writeReport(dir string, change func(*eval.RunInfo)) error {
 	r, err := eval.FromRun(os.DirFS(dir))
 	if err != nil {
 		return input(fmt.Errorf("%s: %w", dir, err))
 	}
+	change(&r.Run)
 	return atomicfile.Write(filepath.Join(dir, "report.html"), func(w io.Writer) error { return eval.WriteHTML(w, r) })
 }
 

@@ -261,17 +261,13 @@ func (r *trainRun) stop() error {
 
 // save writes a checkpoint of the iterations done.
 func (r *trainRun) save() error {
-	recipe, err := configDigest(r.session.Config)
-	if err != nil {
-		return err
-	}
 	logs, err := r.folder.marks()
 	if err != nil {
 		return err
 	}
 	c := capture(r.trainer, checkpointState{
 		Samples: r.samples, Seconds: r.elapsed(), Best: r.folder.info.BestIteration,
-		Base: r.session.baseDigest, Config: recipe, Pending: r.pending,
+		Base: r.session.baseDigest, Values: config.Values(r.session.Config), Prompts: r.session.Problem.digests(), Pending: r.pending,
 		Failures: r.failures, Warned: slices.Sorted(maps.Keys(r.warned)), Logs: logs,
 	})
 	folder := disk.Dir(r.folder.dir)

@@ -60,7 +60,7 @@ func Show(dir string) (Summary, error) {
 	}
 	s.Done = iterationsDone(dir)
 	var result eval.Result
-	switch err := readJSON(filepath.Join(dir, "result.json"), &result); {
+	switch err := readJSON(filepath.Join(dir, resultFile), &result); {
 	case err == nil:
 		s.Result = &result
 	case !errors.Is(err, fs.ErrNotExist):

@@ -85,5 +85,6 @@ func (f *folder) end(err error, seconds float64) error {
 	case err != nil:
 		state, f.info.Error = failed, err.Error()
 	}
-	return errors.Join(err, f.state(state), f.report(), f.closeLogs(), f.lock.Close())
+	// The report comes before the word that all is done: nothing is done after that.
+	return errors.Join(err, f.state(f.info.State), f.report(state), f.state(state), f.closeLogs(), f.lock.Close())
 }

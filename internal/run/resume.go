@@ -10,52 +10,82 @@ import (
 	"slices"
 
 	"flowgrpo/eval"
+	"flowgrpo/internal/atomicfile"
+	"flowgrpo/internal/config"
 	"flowgrpo/internal/disk"
 )
 
 // Resume continues the run in the folder o.Dir from its latest whole checkpoint,
-// or from the beginning if there is none. s is the session of its config.toml.
+// or from the beginning if there is none. s is the session of its config.toml, maybe with
+// other values; those that make it another run are a [*ResumeError] unless o.AllowDrift has
+// them. A run that has ended goes on if it is given more iterations. With an error of this
+// kind nothing has changed.
 func Resume(ctx context.Context, s *Session, o Options) (eval.Result, error) {
 	f, err := openFolder(o.Dir)
 	if err != nil {
 		return eval.Result{}, &ResumeError{err}
 	}
-	if err := s.checkResume(f); err != nil {
+	r := newTrainRun(s, o, f)
+	c, err := r.checkpoint()
+	if err != nil {
 		return eval.Result{}, errors.Join(&ResumeError{err}, f.lock.Close())
 	}
-	f.info.Average, f.info.Limits = s.average, limits(s.Config.Monitor)
-	return newTrainRun(s, o, f).start(ctx, (*trainRun).restore)
+	return r.start(ctx, func(r *trainRun) error { return r.restore(c) })
 }
 
-// checkResume returns an error if the run in f has ended or began with another base model.
-func (s *Session) checkResume(f *folder) error {
-	if f.info.State == done {
-		return fmt.Errorf("%s has ended: there is nothing to resume", f.dir)
+// checkpoint returns the checkpoint that the run can go on from, nil if it is to begin anew.
+func (r *trainRun) checkpoint() (*checkpoint, error) {
+	f, s, o := r.folder, r.session, r.options
+	if f.info.State == done && s.Config.Train.Iterations <= f.info.Iterations {
+		return nil, fmt.Errorf("%s has ended: there is nothing to resume", f.dir)
 	}
-	return s.checkBase(f.dir, f.info.Environment[baseKey])
+	if err := s.checkBase(f.dir, f.info.Environment[baseKey]); err != nil {
+		return nil, err
+	}
+	var left []error
+	c, err := newest(disk.Dir(f.dir), s.trained(), r.fits, func(err error, using string) {
+		left = append(left, err)
+		if !o.Strict {
+			r.say("warning: %v; using %s", err, using)
+		}
+	})
+	if o.Strict && len(left) > 0 {
+		return nil, fmt.Errorf("%s: %w; without --strict the run goes on from an earlier checkpoint", f.dir, errors.Join(left...))
+	}
+	if _, refused := errors.AsType[*ResumeError](err); err != nil && !refused {
+		err = fmt.Errorf("%s: %w", f.dir, err)
+	}
+	return c, err
 }
 
-// restore continues from the latest whole checkpoint. What the run has written since is
-// forgotten: it is written again.
-func (r *trainRun) restore() error {
-	s := r.session
-	c, err := newest(disk.Dir(r.folder.dir), s.trained(), r.say)
-	if err != nil {
+// fits returns an error if the run cannot go on from a checkpoint, and says what is other.
+func (r *trainRun) fits(state checkpointState) error {
+	if err := r.session.checkBase(r.folder.dir, state.Base); err != nil {
+		return &ResumeError{err}
+	}
+	found := r.session.drift(state)
+	if err := checkDrift(found, r.options.AllowDrift); err != nil {
 		return &ResumeError{fmt.Errorf("%s: %w", r.folder.dir, err)}
+	}
+	for _, d := range found {
+		if d.Class != config.Free {
+			r.say("going on with another value: %v", d)
+		}
+	}
+	return nil
+}
+
+// restore continues from c. What the run has written since is forgotten: it is written again.
+func (r *trainRun) restore(c *checkpoint) error {
+	s := r.session
+	if err := r.folder.adopt(s); err != nil {
+		return err
 	}
 	if c == nil {
 		r.say("no checkpoint yet: starting from the beginning")
 		return errors.Join(r.folder.forget(-1), r.begin())
 	}
-	state := c.State
-	if err := s.checkBase(r.folder.dir, state.Base); err != nil {
-		return &ResumeError{err}
-	}
-	if recipe, err := configDigest(s.Config); err != nil {
-		return err
-	} else if state.Config != "" && state.Config != recipe {
-		r.say("warning: %s has other values than when the checkpoint was saved", configFile)
-	}
+	state, err := c.State, error(nil)
 	c.restore(r.trainer)
 	r.samples, r.before, r.pending, r.folder.info.BestIteration = state.Samples, state.Seconds, state.Pending, state.Best
 	r.failures = state.Failures
@@ -70,7 +100,11 @@ func (r *trainRun) restore() error {
 	if err := r.folder.openLogs(r.started, state.Logs); err != nil {
 		return err
 	}
-	if err := r.folder.forget(state.Iteration); err != nil {
+	evaluated := state.Iteration
+	if state.Pending != nil {
+		evaluated--
+	}
+	if err := r.folder.forget(evaluated); err != nil {
 		return err
 	}
 	if err := r.recall(state); err != nil {
@@ -81,6 +115,22 @@ func (r *trainRun) restore() error {
 	}
 	r.say("resuming after iteration %d of %d", state.Iteration, s.Config.Train.Iterations)
 	return nil
+}
+
+// adopt makes the folder that of a run with the values of s, which has not ended.
+func (f *folder) adopt(s *Session) error {
+	values, err := config.Encode(s.Config)
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.WriteBytes(f.path(configFile), values); err != nil {
+		return err
+	}
+	f.info.Average, f.info.Limits, f.info.Iterations = s.average, limits(s.Config.Monitor), s.Config.Train.Iterations
+	if err := f.state(running); err != nil {
+		return err
+	}
+	return os.RemoveAll(f.path(resultFile))
 }
 
 // recall reads the evaluations up to a checkpoint from metrics.jsonl.

@@ -25,10 +25,24 @@ import (
 	"flowgrpo/reward"
 )
 
-// A dealing records which prompts were dealt to which iteration.
+// A dealing records which prompts were dealt to which iteration, and what was warned of.
 type dealing struct {
 	mu     sync.Mutex
 	groups map[int][]string // of each iteration, sorted
+	warned []string
+}
+
+// A listener records warnings.
+type listener struct {
+	Progress
+	to *dealing
+}
+
+func (l listener) Say(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); strings.HasPrefix(text, "warning: ") {
+		l.to.warned = append(l.to.warned, text)
+	}
+	l.Progress.Say(format, args...)
 }
 
 // A ledger is a reward that records what it is asked in training.
@@ -50,6 +64,10 @@ func (l ledger) Score(ctx context.Context, batch []reward.Sample) ([]reward.Resu
 // recorded is start with a ledger.
 func recorded(t *testing.T, s *Session, f *folder, o Options, restore func(*trainRun) error, to *dealing) error {
 	t.Helper()
+	if o.Progress == nil {
+		o.Progress = Silent{}
+	}
+	o.Progress = listener{o.Progress, to}
 	_, err := newTrainRun(s, o, f).start(t.Context(), func(r *trainRun) error {
 		r.trainer.Reward = ledger{r.trainer.Reward, r, to}
 		return restore(r)
@@ -149,6 +167,9 @@ func TestResumeAtEveryStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(dealt.warned) == 0 {
+		t.Error("the run warns of nothing")
+	}
 	want, equal := digests(t, whole), 0
 	for _, k := range tried {
 		dir := filepath.Join(t.TempDir(), "run")
@@ -157,7 +178,7 @@ func TestResumeAtEveryStep(t *testing.T) {
 		s := stepped(t, model, n)
 		f, err := openFolder(dir)
 		if err == nil {
-			err = recorded(t, s, f, Options{}, (*trainRun).restore, &again)
+			err = recorded(t, s, f, Options{}, goOn, &again)
 		}
 		if err != nil {
 			t.Fatalf("resumed after iteration %d: %v", k, err)
@@ -167,8 +188,8 @@ func TestResumeAtEveryStep(t *testing.T) {
 			t.Errorf("resumed after iteration %d (-whole run +resumed):\n%s", k, d)
 			same = false
 		}
-		if d := cmp.Diff(dealt.groups, again.groups); d != "" {
-			t.Errorf("resumed after iteration %d: other prompts (-whole run +resumed):\n%s", k, d)
+		if d := cmp.Diff(dealt.groups, again.groups) + cmp.Diff(dealt.warned, again.warned); d != "" {
+			t.Errorf("resumed after iteration %d: other prompts or warnings (-whole run +resumed):\n%s", k, d)
 			same = false
 		}
 		if same {
@@ -176,6 +197,15 @@ func TestResumeAtEveryStep(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d equal; %d files and figures compared", equal, len(tried), len(want))
+}
+
+// goOn is what [Resume] does with a run.
+func goOn(r *trainRun) error {
+	c, err := r.checkpoint()
+	if err != nil {
+		return err
+	}
+	return r.restore(c)
 }
 
 // stopAt trains s in dir and stops it after iteration k.
@@ -289,7 +319,7 @@ func TestResumeMutants(t *testing.T) {
 		mutants.Mutant{File: "resume.go", Old: "r.warned[name] = true", New: "_ = name"},
 		mutants.Mutant{File: "resume.go", Old: "r.samples, r.before, r.pending,", New: "_, r.before, r.pending,"},
 		mutants.Mutant{File: "resume.go", Old: "r.samples, r.before, r.pending,", New: "r.samples, r.before, _,"},
-		mutants.Mutant{File: "resume.go", Old: "r.folder.forget(state.Iteration)", New: "r.folder.forget(1 << 30)"},
+		mutants.Mutant{File: "resume.go", Old: "r.folder.forget(evaluated)", New: "r.folder.forget(1 << 30)"},
 		mutants.Mutant{File: "logs.go", Old: "f.Truncate(m.Size)", New: "error(nil)"},
 		mutants.Mutant{File: "logs.go", Old: "l.digest() != m.SHA256", New: "false"},
 		mutants.Mutant{File: "logs.go", Old: "l.hash.Write(b[:n])"},

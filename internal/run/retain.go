@@ -33,10 +33,10 @@ func checkpoints(folder fs.FS) ([]int, error) {
 }
 
 // newest ends what a crash has cut short and loads the newest checkpoint of a run folder
-// that is whole. It tells say of newer ones that are left out, and returns nil if the run
-// has no checkpoint yet. If it has some and none is whole, or there is one of a later
+// that is whole. It tells leftOut of newer ones that are not, and returns nil if the run
+// has no checkpoint yet. fits may refuse what it is to be loaded for: that is an error, too. If it has some and none is whole, or there is one of a later
 // version of the program, that is an error: to begin anew could cost all of them.
-func newest(folder disk.FS, params []policy.Parameter, say func(format string, args ...any)) (*checkpoint, error) {
+func newest(folder disk.FS, params []policy.Parameter, fits func(checkpointState) error, leftOut func(err error, using string)) (*checkpoint, error) {
 	if err := cleanUp(folder, checkpointsDir); err != nil {
 		return nil, err
 	}
@@ -50,17 +50,26 @@ func newest(folder disk.FS, params []policy.Parameter, say func(format string, a
 	var damaged []error
 	for _, step := range slices.Backward(steps) {
 		dir := checkpointDir(step)
-		c, err := loadCheckpoint(folder, dir, params)
+		m, err := verify(folder, dir)
 		var later *formatError
 		switch {
 		case errors.As(err, &later):
 			return nil, err
-		case err != nil:
+		case err == nil:
+			if err := fits(m.State); err != nil {
+				return nil, err
+			}
+		}
+		var c *checkpoint
+		if err == nil {
+			c, err = m.load(folder, dir, params)
+		}
+		if err != nil {
 			damaged = append(damaged, err)
 			continue
 		}
 		for _, err := range damaged {
-			say("warning: %v; using %s", err, path.Base(dir))
+			leftOut(err, path.Base(dir))
 		}
 		return c, nil
 	}

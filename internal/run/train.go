@@ -22,6 +22,12 @@ type Options struct {
 	// Stop, when done, makes the run finish the iteration if that takes no longer than a few
 	// seconds, save and return [ErrStopped]. nil never stops.
 	Stop context.Context
+
+	// Of [Resume]. AllowDrift are the keys, "dataset" and "heldout", in which the run may differ
+	// from what it was. With Strict, a checkpoint that is damaged is an error, and not left out
+	// for the one before.
+	AllowDrift []string
+	Strict     bool
 }
 
 // ErrStopped is returned by a run that was asked to stop. It can be resumed.
@@ -70,15 +76,15 @@ func Train(ctx context.Context, s *Session, o Options) (eval.Result, error) {
 	return newTrainRun(s, o, f).start(ctx, (*trainRun).begin)
 }
 
-// LoadRun returns the values that the run in the folder dir uses.
-func LoadRun(dir string) (*config.Config, error) {
+// LoadRun returns the values that the run in the folder dir uses, with sets applied.
+func LoadRun(dir string, sets []string) (*config.Config, error) {
 	if !IsRun(dir) {
 		return nil, setup(notARun(dir))
 	}
 	if neverBegan(dir) {
 		return nil, setup(fmt.Errorf("%s has a run that never began; start it anew: `finetune train RECIPE --out %s`", dir, dir))
 	}
-	return config.Load(filepath.Join(dir, configFile), nil)
+	return config.Load(filepath.Join(dir, configFile), sets)
 }
 
 func newTrainRun(s *Session, o Options, f *folder) *trainRun {

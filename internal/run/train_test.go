@@ -233,7 +233,7 @@ func stopAndResume(t *testing.T, open func(...string) *Session) string {
 	if info := parse[eval.RunInfo](t, filepath.Join(dir, "run.json")); info.State != stopped {
 		t.Errorf("state of a stopped run is %q", info.State)
 	}
-	c, err := LoadRun(dir)
+	c, err := LoadRun(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +339,7 @@ func TestDamagedCheckpointIsLeftOut(t *testing.T) {
 	if err := writeJSON(filepath.Join(dir, "run.json"), info); err != nil {
 		t.Fatal(err)
 	}
-	c, err := LoadRun(dir)
+	c, err := LoadRun(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
