@@ -11,8 +11,6 @@ const (
 	fnGated
 	fnGatedGrad
 	fnExp
-	fnTanh
-	fnLog
 	fnGelu
 	fnGeluErf
 	fnSilu
@@ -22,7 +20,6 @@ const (
 	fnAdamW
 	fnEma
 	fnDot
-	fnSquaredDiff
 	fnMaxBits
 	fnSoftmax
 	fnSoftmaxPadded
