@@ -20,6 +20,11 @@ var Least = map[string]map[string]any{
 // goldenModel is a small CLIP model with random weights.
 const goldenModel = "../testdata/reference/clip/quick"
 
+// NewUnchecked makes a reward of a kind as its constructor does.
+func NewUnchecked(kind string, params map[string]any, deps Deps) (Reward, error) {
+	return registry[kind].construct(kind, &Params{values: params}, deps)
+}
+
 func TestNew(t *testing.T) {
 	t.Parallel()
 	all := Deps{Reader: page("x"), Detector: scene{}, References: showing(grey())}

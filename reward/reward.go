@@ -4,6 +4,12 @@
 // It answers with one [Result] per sample: a finite score, or the reason why it
 // could not score that sample. A failure is not a low score: the sample is left
 // out of its group's statistics, counted and reported.
+//
+// The contract is [Reward], [Info] and [Failure]. Around a reward stand [Checked],
+// which holds it to the contract, [DropSample], [DropGroup] and [Stop], which say what
+// failures cost, [Cached], and [Weighted], a sum of several. [Register] and [New] make
+// rewards by the names of their kinds; each kind is a file of its own. What runs
+// elsewhere is in the packages below: host, wire and plugin.
 package reward
 
 import (

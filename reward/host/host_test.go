@@ -13,7 +13,9 @@ func TestConformance(t *testing.T) {
 		t.Run(behaviour, func(t *testing.T) {
 			t.Parallel()
 			r := made(t, "exec", map[string]any{"command": program(behaviour)}, reward.Deps{})
-			rewardtest.Test(t, r, samples(7))
+			for _, err := range rewardtest.Check(t.Context(), r, samples(7)) {
+				t.Error(err)
+			}
 		})
 	}
 }

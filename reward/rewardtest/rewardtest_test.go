@@ -44,6 +44,9 @@ func samples() (out []reward.Sample) {
 func TestSoundRewardPasses(t *testing.T) {
 	t.Parallel()
 	Test(t, scorer(sound), samples())
+	if text := found(t, scorer(sound), samples()); text != "" {
+		t.Errorf("found\n%s", text)
+	}
 }
 
 // Every check must find the fault it is there for.
