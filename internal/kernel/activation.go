@@ -15,6 +15,32 @@ func Exp(dst, x []float32) {
 	}
 }
 
+// Tanh sets dst = tanh(x), within 1.34 ulp. dst may be x.
+func Tanh(dst, x []float32) {
+	checkSame(len(dst), x)
+	if vectorized(len(dst)) {
+		v := on(dst, x)
+		vector(fnTanh, &v)
+		return
+	}
+	for i, x := range x {
+		dst[i] = tanh32(x)
+	}
+}
+
+// Log sets dst = ln(x), within 0.87 ulp: NaN for x < 0, -Inf for 0. dst may be x.
+func Log(dst, x []float32) {
+	checkSame(len(dst), x)
+	if vectorized(len(dst)) {
+		v := on(dst, x)
+		vector(fnLog, &v)
+		return
+	}
+	for i, x := range x {
+		dst[i] = log32(x)
+	}
+}
+
 // Gelu sets dst to the tanh form of GELU (Hendrycks and Gimpel,
 // arXiv:1606.08415),
 //

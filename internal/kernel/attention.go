@@ -2,6 +2,13 @@ package kernel
 
 import "math"
 
+// SoftmaxRows replaces each row of x[rows,cols] by its softmax. A row of -Inf
+// only, or with a NaN, becomes NaN.
+func SoftmaxRows(x []float32, rows, cols, ld int) {
+	checkMatrix(x, rows, cols, ld)
+	softmaxRows(x, rows, cols, ld, 1, false)
+}
+
 // softmaxRows sets each row x to softmax(scale·x), for scale > 0. Of scratch, whose rows have
 // room for whole vectors, it also overwrites that.
 func softmaxRows(x []float32, rows, cols, ld int, scale float32, scratch bool) {

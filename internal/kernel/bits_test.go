@@ -39,7 +39,7 @@ func binaryCase(name string, f func(dst, x, y []float32)) bitCase {
 const testEps = 1e-6
 
 var bitCases = []bitCase{
-	unaryCase("Exp", Exp), unaryCase("Gelu", Gelu), unaryCase("Silu", Silu),
+	unaryCase("Exp", Exp), unaryCase("Tanh", Tanh), unaryCase("Log", Log), unaryCase("Gelu", Gelu), unaryCase("Silu", Silu),
 	unaryCase("GeluErf", GeluErf), binaryCase("GeluErfGrad", GeluErfGrad),
 	binaryCase("GeluGrad", GeluGrad), binaryCase("SiluGrad", SiluGrad), binaryCase("Add", Add), binaryCase("Mul", Mul),
 	{"Scale", func(r *rand.Rand, rows, n int) [][]float32 {
@@ -51,6 +51,11 @@ var bitCases = []bitCase{
 		x, y := random(r, n), random(r, n)
 		Axpy(y, 0.3, x)
 		return [][]float32{y}
+	}},
+	{"AddBias", func(r *rand.Rand, rows, n int) [][]float32 {
+		c := random(r, rows*n)
+		AddBias(c, random(r, n), rows, n)
+		return [][]float32{c}
 	}},
 	{"FillRows", func(r *rand.Rand, rows, n int) [][]float32 {
 		c := random(r, rows*n)
@@ -74,9 +79,9 @@ var bitCases = []bitCase{
 		GatedResidualGrad(dy, nil, gate, h, dy, rows, n)
 		return [][]float32{dh, dgate, dy}
 	}},
-	{"softmaxRows", func(r *rand.Rand, rows, n int) [][]float32 {
+	{"SoftmaxRows", func(r *rand.Rand, rows, n int) [][]float32 {
 		x := random(r, rows*(n+3)-3)
-		softmaxRows(x, rows, n, n+3, 1, false)
+		SoftmaxRows(x, rows, n, n+3)
 		return [][]float32{x}
 	}},
 	{"LayerNorm", func(r *rand.Rand, rows, n int) [][]float32 {
@@ -150,7 +155,7 @@ var bitCases = []bitCase{
 	}},
 	{"reductions", func(r *rand.Rand, rows, n int) [][]float32 {
 		x, y := random(r, n), random(r, n)
-		return [][]float32{outcome(Dot64(x, y)), outcome(SumSquares(x))}
+		return [][]float32{outcome(Dot64(x, y)), outcome(SumSquares(x)), outcome(SumSquaredDiff(x, y))}
 	}},
 	{"AdamW", func(r *rand.Rand, rows, n int) [][]float32 {
 		p, g, m, v := random(r, n), random(r, n), random(r, n), random(r, n)
@@ -199,7 +204,7 @@ func TestLevelsAgreeOnAllFloats(t *testing.T) {
 	for i := range x {
 		x[i] = math.Float32frombits(uint32(i * step))
 	}
-	unary := map[string]func(dst, x []float32){"Exp": Exp, "Gelu": Gelu, "Silu": Silu, "GeluErf": GeluErf}
+	unary := map[string]func(dst, x []float32){"Exp": Exp, "Tanh": Tanh, "Log": Log, "Gelu": Gelu, "Silu": Silu, "GeluErf": GeluErf}
 	for name, f := range unary {
 		want := make([]float32, count)
 		old := SetLevel(Portable)

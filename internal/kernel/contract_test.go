@@ -40,11 +40,11 @@ func TestBatchInvariance(t *testing.T) {
 		a, b := random(r, rows*k), random(r, n*k)
 		all, one := make([]float32, rows*n), make([]float32, n)
 		Gemm(false, true, rows, n, k, a, k, b, k, all, n, false)
-		softmaxRows(all, rows, n, n, 1, false)
+		SoftmaxRows(all, rows, n, n)
 		LayerNorm(all, all, nil, nil, rows, n, testEps)
 		for i := range rows {
 			Gemm(false, true, 1, n, k, a[i*k:], k, b, k, one, n, false)
-			softmaxRows(one, 1, n, n, 1, false)
+			SoftmaxRows(one, 1, n, n)
 			LayerNorm(one, one, nil, nil, 1, n, testEps)
 			sameBits(t, "one row", one, all[i*n:(i+1)*n])
 		}
@@ -63,8 +63,10 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 		RMSNorm(y, x, w, tokens, d, testEps)
 		RMSNormGrad(y, nil, x, w, x, tokens, d, testEps)
 		GeluGrad(y, x, x)
+		AddBias(y, w, tokens, d)
 		GatedResidualGrad(y, nil, w, x, x, tokens, d)
 		AdamW(y, x, x, x, AdamWStep{LR: 1, Eps: 1, Step: 1})
+		SumSquaredDiff(x, y)
 	})
 	if n != 0 {
 		t.Errorf("%v allocations, want 0", n)

@@ -54,6 +54,23 @@ func Axpy(dst []float32, alpha float32, x []float32) {
 	}
 }
 
+// AddBias adds the row vector bias[n] to each row of c[m,n].
+func AddBias(c, bias []float32, m, n int) {
+	checkMatrix(c, m, n, n)
+	checkMatrix(bias, 1, n, n)
+	if vectorized(m * n) {
+		v := on(c[:n], c, bias)
+		v.rows = m
+		v.row[0], v.row[1] = 4*uintptr(n), 4*uintptr(n)
+		vector(fnAdd, &v)
+		return
+	}
+	for i := range m {
+		row := c[i*n : (i+1)*n]
+		Add(row, row, bias[:n])
+	}
+}
+
 // FillRows sets each row of c[m,n] to the row vector bias[n].
 func FillRows(c, bias []float32, m, n int) {
 	checkMatrix(c, m, n, n)

@@ -265,6 +265,9 @@ func TestReductions(t *testing.T) {
 	if got := SumSquares(a); got != 14 {
 		t.Errorf("SumSquares = %g, want 14", got)
 	}
+	if got := SumSquaredDiff(a, b); got != 9+49+12.25 {
+		t.Errorf("SumSquaredDiff = %g, want 70.25", got)
+	}
 	if got := Dot64(nil, nil); got != 0 {
 		t.Errorf("Dot64 of nothing = %g, want 0", got)
 	}

@@ -34,6 +34,23 @@ func Dot64(a, b []float32) float64 {
 // SumSquares returns Σ a², summed as by Dot64.
 func SumSquares(a []float32) float64 { return Dot64(a, a) }
 
+// SumSquaredDiff returns Σ (a-b)². The difference is taken in float64, where
+// it rounds only if the exponents of a and b are far apart; its square rounds.
+func SumSquaredDiff(a, b []float32) float64 {
+	checkSame(len(a), b)
+	if vectorized(len(a)) {
+		v := on(a, b)
+		vector(fnSquaredDiff, &v)
+		return v.d[2]
+	}
+	var l [lanes]float64
+	for i, x := range a {
+		d := float64(x) - float64(b[i])
+		l[i%lanes] += float64(d * d)
+	}
+	return sumLanes(&l)
+}
+
 // sum64 returns Σ a, summed as by Dot64.
 func sum64(a []float32) float64 {
 	var l [lanes]float64

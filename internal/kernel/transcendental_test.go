@@ -17,6 +17,8 @@ var transcendentals = []struct {
 	ulp    float64
 }{
 	{"Exp", Exp, math.Exp, 1.01},
+	{"Tanh", Tanh, math.Tanh, 1.34},
+	{"Log", Log, math.Log, 0.87},
 }
 
 // ulps returns |got - want| in units in the last place of float32.
@@ -83,7 +85,9 @@ func TestTranscendentalSpecials(t *testing.T) {
 		x, y []float32
 	}{
 		{"Exp", Exp, []float32{-inf, inf, nan, 0, zero, 89, -105}, []float32{0, inf, nan, 1, 1, inf, 0}},
+		{"Tanh", Tanh, []float32{-inf, inf, nan, 0, zero, 30, -30}, []float32{-1, 1, nan, 0, zero, 1, -1}},
 		{"GeluErf", GeluErf, []float32{-inf, inf, nan, 0, zero, 30, -30}, []float32{0, inf, nan, 0, zero, 30, 0}},
+		{"Log", Log, []float32{-inf, inf, nan, 0, zero, 1, -1}, []float32{nan, inf, nan, -inf, -inf, 0, nan}},
 	}
 	levels(t, func(t *testing.T) {
 		for _, row := range table {

@@ -11,6 +11,8 @@ const (
 	fnGated
 	fnGatedGrad
 	fnExp
+	fnTanh
+	fnLog
 	fnGelu
 	fnGeluErf
 	fnSilu
@@ -20,6 +22,7 @@ const (
 	fnAdamW
 	fnEma
 	fnDot
+	fnSquaredDiff
 	fnMaxBits
 	fnSoftmax
 	fnSoftmaxPadded

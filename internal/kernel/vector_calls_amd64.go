@@ -27,6 +27,10 @@ func vector512(o function, v *vecArgs) {
 		gatedGrad512(v)
 	case fnExp:
 		exp512(v)
+	case fnTanh:
+		tanh512(v)
+	case fnLog:
+		log512(v)
 	case fnGelu:
 		gelu512(v)
 	case fnGeluErf:
@@ -45,6 +49,8 @@ func vector512(o function, v *vecArgs) {
 		ema512(v)
 	case fnDot:
 		dot512(v)
+	case fnSquaredDiff:
+		squaredDiff512(v)
 	case fnMaxBits:
 		maxBits512(v)
 	case fnSoftmax:
@@ -86,6 +92,12 @@ func gatedGrad512(v *vecArgs)
 func exp512(v *vecArgs)
 
 //go:noescape
+func tanh512(v *vecArgs)
+
+//go:noescape
+func log512(v *vecArgs)
+
+//go:noescape
 func gelu512(v *vecArgs)
 
 //go:noescape
@@ -111,6 +123,9 @@ func ema512(v *vecArgs)
 
 //go:noescape
 func dot512(v *vecArgs)
+
+//go:noescape
+func squaredDiff512(v *vecArgs)
 
 //go:noescape
 func maxBits512(v *vecArgs)
@@ -152,6 +167,10 @@ func vector256(o function, v *vecArgs) {
 		gatedGrad256(v)
 	case fnExp:
 		exp256(v)
+	case fnTanh:
+		tanh256(v)
+	case fnLog:
+		log256(v)
 	case fnGelu:
 		gelu256(v)
 	case fnGeluErf:
@@ -170,6 +189,8 @@ func vector256(o function, v *vecArgs) {
 		ema256(v)
 	case fnDot:
 		dot256(v)
+	case fnSquaredDiff:
+		squaredDiff256(v)
 	case fnMaxBits:
 		maxBits256(v)
 	case fnSoftmax:
@@ -211,6 +232,12 @@ func gatedGrad256(v *vecArgs)
 func exp256(v *vecArgs)
 
 //go:noescape
+func tanh256(v *vecArgs)
+
+//go:noescape
+func log256(v *vecArgs)
+
+//go:noescape
 func gelu256(v *vecArgs)
 
 //go:noescape
@@ -236,6 +263,9 @@ func ema256(v *vecArgs)
 
 //go:noescape
 func dot256(v *vecArgs)
+
+//go:noescape
+func squaredDiff256(v *vecArgs)
 
 //go:noescape
 func maxBits256(v *vecArgs)

@@ -156,11 +156,27 @@ func (b *body) min(x, y *value) *value { return b.emit("VMINPS", single, 0, x, y
 // fma returns x·y + z.
 func (b *body) fma(x, y, z *value) *value { return b.emit("fma", single, 0, x, y, z) }
 
-func (b *body) and(x, y *value) *value { return b.emit("VANDPS", single, 0, x, y) }
+func (b *body) and(x, y *value) *value  { return b.emit("VANDPS", single, 0, x, y) }
+func (b *body) or(x, y *value) *value   { return b.emit("VORPS", single, 0, x, y) }
+func (b *body) subi(x, y *value) *value { return b.emit("VPSUBD", single, 0, x, y) }
+func (b *body) sra(x *value, n int) *value {
+	return b.emit("VPSRAD", single, n, x)
+}
+func (b *body) shl(x *value, n int) *value {
+	return b.emit("VPSLLD", single, n, x)
+}
+func (b *body) float(x *value) *value { return b.emit("VCVTDQ2PS", single, 0, x) }
 
-// whereLess returns yes where x < y, else no.
-func (b *body) whereLess(x, y, yes, no *value) *value {
-	return b.emit("whereLess", single, 0, x, y, yes, no)
+// Predicates of select.
+const (
+	equal   = 0x00
+	less    = 0x11
+	notLess = 0x15 // or unordered
+)
+
+// choose returns yes where x pred y, else no.
+func (b *body) choose(pred int, x, y, yes, no *value) *value {
+	return b.emit("choose", single, pred, x, y, yes, no)
 }
 
 // scale2 returns p·2ⁿ, n integral, rounded once; shifted is n + poly.Round.
@@ -169,6 +185,7 @@ func (b *body) scale2(p, n, shifted *value) *value {
 }
 
 func (b *body) widen(x *value) *value   { return b.emit("widen", double, 0, x) }
+func (b *body) subd(x, y *value) *value { return b.emit("VSUBPD", double, 0, x, y) }
 func (b *body) muld(x, y *value) *value { return b.emit("VMULPD", double, 0, x, y) }
 
 // only returns x with the columns that do not exist set to fill.

@@ -26,12 +26,39 @@ func (b *body) exp(x *value) *value {
 	return b.scale2(p, n, shifted)
 }
 
+// tanh mirrors tanh32.
+func (b *body) tanh(x *value) *value {
+	a := b.and(x, b.bits(poly.SignBit^0xffffffff))
+	e := b.exp(b.add(a, a))
+	large := b.sub(b.f(1), b.div(b.f(2), b.add(e, b.f(1))))
+	z := b.mul(a, a)
+	small := b.fma(b.mul(a, z), b.horner(z, poly.Tanh[:]), a)
+	y := b.choose(less, a, b.f(poly.TanhSmall), small, large)
+	return b.or(y, b.and(x, b.bits(poly.SignBit)))
+}
+
 // tail mirrors tail32.
 func (b *body) tail(x *value) (tail, a, e *value) {
 	a = b.min(b.f(poly.TailMax), b.and(x, b.bits(poly.SignBit^0xffffffff)))
 	e = b.exp(b.mul(b.mul(a, b.f(-0.5)), a))
 	t := b.div(b.f(1), b.fma(a, b.f(poly.TailRate), b.f(1)))
 	return b.mul(e, b.mul(t, b.horner(t, poly.Tail[:]))), a, e
+}
+
+// log mirrors log32.
+func (b *body) log(x *value) *value {
+	tiny := func(yes, no *value) *value { return b.choose(less, x, b.f(poly.MinNormal), yes, no) }
+	m := tiny(b.mul(x, b.f(poly.TwoTo23)), x)
+	e := tiny(b.f(-poly.Mantissa), b.bits(0))
+	i := b.sra(b.subi(m, b.bits(poly.SqrtHalf)), poly.Mantissa)
+	n := b.add(b.float(i), e)
+	f := b.sub(b.subi(m, b.shl(i, poly.Mantissa)), b.f(1))
+	z := b.mul(f, f)
+	y := b.fma(n, b.f(poly.Ln2Lo), b.mul(b.mul(f, z), b.horner(f, poly.Log[:])))
+	y = b.fma(n, b.f(poly.Ln2Hi), b.add(b.fma(z, b.f(-0.5), y), f))
+	y = b.choose(notLess, x, b.bits(poly.Infinity), x, y)
+	y = b.choose(less, x, b.bits(0), b.bits(poly.NaN), y)
+	return b.choose(equal, x, b.bits(0), b.bits(poly.SignBit|poly.Infinity), y)
 }
 
 // sigmoid returns 1/(1 + e⁻ᵘ) given -u.

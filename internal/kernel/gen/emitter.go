@@ -183,7 +183,7 @@ func (e *emitter) body(b *body, tail bool) {
 			if s.kind == uniform || s.last != i || slices.Index(in.src, s) < j {
 				continue
 			}
-			if fresh && dst.regs == nil && s.kind == dst.kind && in.op != "whereLess" && in.op != "fma" {
+			if fresh && dst.regs == nil && s.kind == dst.kind && in.op != "choose" && in.op != "fma" {
 				dst.regs = s.regs // in place
 				continue
 			}

@@ -37,6 +37,8 @@ var functions = []function{
 	}),
 	// dst, x
 	mapped("exp", func(b *body) { b.store(0, b.exp(b.load(1))) }),
+	mapped("tanh", func(b *body) { b.store(0, b.tanh(b.load(1))) }),
+	mapped("log", func(b *body) { b.store(0, b.log(b.load(1))) }),
 	mapped("gelu", func(b *body) {
 		x := b.load(1)
 		b.store(0, b.div(x, b.add(b.exp(b.minusGeluArg(x)), b.f(1))))
@@ -61,7 +63,7 @@ var functions = []function{
 		x := b.load(1)
 		tail, a, e := b.tail(x)
 		slope := b.fma(b.mul(a, b.f(-poly.InvRoot2Pi)), e, tail)
-		b.store(0, b.mul(b.load(2), b.whereLess(x, b.bits(0), slope, b.sub(b.f(1), slope))))
+		b.store(0, b.mul(b.load(2), b.choose(less, x, b.bits(0), slope, b.sub(b.f(1), slope))))
 	}),
 	mapped("siluGrad", func(b *body) {
 		x := b.load(1)
@@ -76,6 +78,7 @@ var functions = []function{
 		b.store(0, b.fma(b.k.param(0), b.sub(b.load(1), avg), avg))
 	}),
 	{"dot", dot},
+	{"squaredDiff", squaredDiff},
 	{"maxBits", maxBits},
 	{"softmax", softmax},
 	{"softmaxPadded", softmaxPadded},
@@ -106,6 +109,15 @@ func dot(k *kern) {
 	p := k.phase()
 	s := p.acc(double, nil)
 	p.accumulate("VADDPD", s, s, p.muld(p.widen(p.load(0)), p.widen(p.load(1))))
+	p.finish = func(e *emitter) { e.op("VMOVSD X%d, %s", e.sum(s), slotAddr(2)) }
+}
+
+// squaredDiff: a, b → slot 2.
+func squaredDiff(k *kern) {
+	p := k.phase()
+	s := p.acc(double, nil)
+	d := p.subd(p.widen(p.load(0)), p.widen(p.load(1)))
+	p.accumulate("VADDPD", s, s, p.muld(d, d))
 	p.finish = func(e *emitter) { e.op("VMOVSD X%d, %s", e.sum(s), slotAddr(2)) }
 }
 

@@ -14,15 +14,19 @@ func (e *emitter) instr(in instr) {
 		e.store(in)
 	case "fma":
 		e.fma(in)
-	case "whereLess":
-		e.whereLess(in)
+	case "choose":
+		e.choose(in)
 	case "scale2":
 		e.scale2(in)
 	case "widen":
 		e.widen(in)
 	case "only":
 		e.only(in)
-	case "VSQRTPS":
+	case "VPSRAD", "VPSLLD":
+		for h, d := range in.dst.regs {
+			e.op("%s $%d, %s, %s%d", in.op, in.arg, e.operand(in.src[0], h, false), e.reg, d)
+		}
+	case "VSQRTPS", "VCVTDQ2PS":
 		for h, d := range in.dst.regs {
 			e.op("%s %s, %s%d", in.op, e.operand(in.src[0], h, true), e.reg, d)
 		}
@@ -35,7 +39,7 @@ func (e *emitter) instr(in instr) {
 // memory.
 func (e *emitter) binary(in instr) {
 	x, y := in.src[0], in.src[1]
-	commutes := []string{"VADDPS", "VMULPS", "VANDPS"}
+	commutes := []string{"VADDPS", "VMULPS", "VANDPS", "VORPS", "VPADDD", "VPMAXUD"}
 	if x.kind == uniform && x.regs == nil && slices.Contains(commutes, in.op) {
 		x, y = y, x
 	}
@@ -143,20 +147,19 @@ func (e *emitter) fma(in instr) {
 	}
 }
 
-func (e *emitter) whereLess(in instr) {
-	const less = 0x11 // and ordered
+func (e *emitter) choose(in instr) {
 	for h, d := range in.dst.regs {
 		x := e.operand(in.src[0], h, false)
 		y := e.operand(in.src[1], h, true)
 		yes := e.operand(in.src[2], h, true)
 		no := e.operand(in.src[3], h, false)
 		if e.bytes == 64 {
-			e.op("VCMPPS $%d, %s, %s, K3", less, y, x)
+			e.op("VCMPPS $%d, %s, %s, K3", in.arg, y, x)
 			e.op("VBLENDMPS %s, %s, K3, Z%d", yes, no, d)
 			continue
 		}
 		t := e.scratch()
-		e.op("VCMPPS $%d, %s, %s, Y%d", less, y, x, t)
+		e.op("VCMPPS $%d, %s, %s, Y%d", in.arg, y, x, t)
 		e.op("VBLENDVPS Y%d, %s, %s, Y%d", t, yes, no, d)
 	}
 }

@@ -20,12 +20,32 @@ const (
 // Exp is q in eʳ ≈ 1 + r + r²·q(r) for |r| ≤ ln(2)/2, within 3.7·10⁻⁹.
 var Exp = [...]float32{0x1.fffffcp-2, 0x1.555492p-3, 0x1.5558f2p-5, 0x1.123a2p-7, 0x1.6a23cap-10}
 
+// Tanh is p in tanh(x) ≈ x + x³·p(x²) for |x| < TanhSmall, within 1.1·10⁻⁸.
+var Tanh = [...]float32{-0x1.55552ep-2, 0x1.110646p-3, -0x1.b81dc2p-5, 0x1.5157fep-6, -0x1.722b0ap-8}
+
+// TanhSmall is where tanh(x) = 1 - 2/(e²ˣ + 1) takes over.
+const TanhSmall = 0.625
+
+// Log is p in ln(1+f) ≈ f - f²/2 + f³·p(f) for √½ ≤ 1+f < √2, within 6.5·10⁻⁹.
+var Log = [...]float32{0x1.555554p-2, -0x1.000226p-2, 0x1.99a008p-3, -0x1.547244p-3,
+	0x1.22da1ep-3, -0x1.0d8542p-3, 0x1.055b68p-3, -0x1.38b57cp-4}
+
 // Bit patterns of float32.
 const (
+	SqrtHalf = 0x3f3504f3 // √½
 	RoundBit = 0x4b400000 // Round
 	Bias     = 127
 	Mantissa = 23
 	SignBit  = 0x80000000
+	Infinity = 0x7f800000
+	NaN      = 0x7fc00000
+)
+
+// MinNormal is the smallest normal float32; Log scales smaller numbers by
+// 2^Mantissa first.
+const (
+	MinNormal = 0x1p-126
+	TwoTo23   = 1 << Mantissa
 )
 
 // Normal distribution: P(X > a) = e^(-a²/2)·t·p(t) with t = 1/(1 + TailRate·a), for a ≥ 0.
