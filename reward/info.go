@@ -5,6 +5,8 @@ import "io"
 // Info is what a reward says of itself. The zero value promises nothing: a reward
 // of single samples, of unknown range, that may answer anew each time it is asked.
 type Info struct {
+	// Name is what the reward calls itself, whatever a recipe calls it; empty if nothing.
+	Name string
 	// Version of the reward, for the record of a run.
 	Version string
 	// Groupwise rewards judge a sample beside the others of its Group: a rank, a rate

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -17,6 +18,7 @@ import (
 // benchFlags are the flags of `finetune reward bench`.
 type benchFlags struct {
 	rewardTarget
+	asked
 	batches     []int
 	concurrency int
 	seconds     float64
@@ -28,14 +30,15 @@ func newRewardBench([]string) *cobra.Command {
 		Use:   "bench REWARD",
 		Short: "Measure latency and throughput",
 		Long: `Call a reward again and again with batches of several sizes and print how long a call
-takes and how many pictures a second are scored.
+takes and how many pictures a second are scored. It fails if a sample has no score.
 ` + targetHelp,
 		Example: `  finetune reward bench ./reward.py
   finetune reward bench http://host:8000 --batch 24 --concurrency 4`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return b.run(cmd, args[0]) },
 	}
-	b.flags(c)
+	b.rewardTarget.flags(c)
+	b.asked.flags(c)
 	c.Flags().IntSliceVar(&b.batches, "batch", []int{1, 8, 24, 96}, "pictures per call")
 	c.Flags().IntVar(&b.concurrency, "concurrency", 1, "calls at the same time")
 	c.Flags().Float64Var(&b.seconds, "seconds", 2, "how long to measure each size")
@@ -52,14 +55,20 @@ func (b *benchFlags) run(cmd *cobra.Command, name string) error {
 	}
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "pictures per call\tmedian, ms\t95 % below, ms\tpictures/s\tfailed\t")
+	all := measured{failures: map[string]int{}}
 	for _, n := range b.batches {
-		m, err := b.measure(cmd, r, tryout.Samples((n + 2) / 3)[:n])
+		batch := tryout.Samples((n + 2) / 3)[:n]
+		if err := b.asked.set(batch); err != nil {
+			return errors.Join(err, reward.Close(r))
+		}
+		m, err := b.measure(cmd, r, batch)
 		if err != nil {
 			return errors.Join(err, reward.Close(r))
 		}
+		all.add(m)
 		fmt.Fprintf(w, "%d\t%.2f\t%.2f\t%.0f\t%d\t\n", n, m.quantile(.5), m.quantile(.95), m.rate(), m.failed)
 	}
-	return errors.Join(w.Flush(), reward.Close(r))
+	return errors.Join(w.Flush(), all.err(), reward.Close(r))
 }
 
 // measured is what calls of one size took.
@@ -67,7 +76,41 @@ type measured struct {
 	calls    []time.Duration
 	pictures int
 	failed   int
+	failures map[string]int // why, and how often
 	elapsed  time.Duration
+}
+
+// add adds the calls of another measurement.
+func (m *measured) add(of *measured) {
+	m.calls = append(m.calls, of.calls...)
+	m.pictures += of.pictures
+	m.failed += of.failed
+	for why, n := range of.failures {
+		m.failures[why] += n
+	}
+}
+
+// count counts the results of a call.
+func (m *measured) count(results []reward.Result) {
+	m.pictures += len(results)
+	for _, res := range results {
+		if res.Err == nil {
+			continue
+		}
+		m.failed++
+		for _, f := range reward.Causes(res.Err) {
+			m.failures[string(f.Reason)]++
+		}
+	}
+}
+
+// err says how many samples have no score, and why most of these; nil if all have one.
+func (m *measured) err() error {
+	if m.failed == 0 {
+		return nil
+	}
+	most := slices.MaxFunc(slices.Sorted(maps.Keys(m.failures)), func(a, b string) int { return m.failures[a] - m.failures[b] })
+	return fmt.Errorf("%d of %s have no score; most often (%d times): %s", m.failed, counted(m.pictures, "picture", "pictures"), m.failures[most], most)
 }
 
 // quantile returns the duration that a share q of the calls did not exceed, in ms.
@@ -89,7 +132,8 @@ func (b *benchFlags) measure(cmd *cobra.Command, r reward.Reward, batch []reward
 	end := start.Add(time.Duration(b.seconds * float64(time.Second)))
 	workers := pool.NewWithResults[measured]().WithContext(ctx).WithCancelOnError().WithFirstError()
 	for range b.concurrency {
-		workers.Go(func(ctx context.Context) (m measured, err error) {
+		workers.Go(func(ctx context.Context) (measured, error) {
+			m := measured{failures: map[string]int{}}
 			for len(m.calls) == 0 || time.Now().Before(end) {
 				clock := time.Now()
 				results, err := r.Score(ctx, batch)
@@ -97,22 +141,15 @@ func (b *benchFlags) measure(cmd *cobra.Command, r reward.Reward, batch []reward
 					return m, err
 				}
 				m.calls = append(m.calls, time.Since(clock))
-				m.pictures += len(batch)
-				for _, res := range results {
-					if res.Err != nil {
-						m.failed++
-					}
-				}
+				m.count(results)
 			}
 			return m, nil
 		})
 	}
 	all, err := workers.Wait()
-	total := &measured{elapsed: time.Since(start)}
-	for _, m := range all {
-		total.calls = append(total.calls, m.calls...)
-		total.pictures += m.pictures
-		total.failed += m.failed
+	total := &measured{failures: map[string]int{}, elapsed: time.Since(start)}
+	for i := range all {
+		total.add(&all[i])
 	}
 	return total, err
 }

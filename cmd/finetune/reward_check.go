@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,12 +9,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"flowgrpo/internal/display"
+	"flowgrpo/internal/run"
 	"flowgrpo/reward"
 	"flowgrpo/reward/rewardtest"
 )
 
 func newRewardCheck([]string) *cobra.Command {
-	var t rewardTarget
+	var t struct {
+		rewardTarget
+		asked
+	}
 	c := &cobra.Command{
 		Use:   "check REWARD",
 		Short: "Check that a reward keeps its promises",
@@ -22,17 +27,22 @@ determinism, large batches, calls at the same time or given up, broken pictures 
 prompts. Each failure is explained.
 ` + targetHelp,
 		Example: `  finetune reward check ./reward.py
-  finetune reward check 'python3 reward.py' --world shapes --param timeout=5s`,
+  finetune reward check 'python3 reward.py' --world shapes --param timeout=5s
+  finetune reward check ./reward.py --prompt 'a red cat' --metadata '{"color": "red"}'`,
 		Args: cobra.ExactArgs(1),
 	}
-	t.flags(c)
+	t.rewardTarget.flags(c)
+	t.asked.flags(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		r, tryout, err := t.open(args[0])
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(cmd.OutOrStdout(), describeReward(r))
-		err = checkPromises(cmd, r, tryout.Samples(checkedGroups))
+		samples := tryout.Samples(checkedGroups)
+		if err = t.asked.set(samples); err == nil {
+			fmt.Fprintln(cmd.OutOrStdout(), describeReward(r))
+			err = checkPromises(cmd, r, samples)
+		}
 		return errors.Join(err, reward.Close(r))
 	}
 	return c
@@ -46,7 +56,10 @@ func checkPromises(cmd *cobra.Command, r reward.Reward, samples []reward.Sample)
 	broken := 0
 	err := rewardtest.Run(stopOf(cmd.Context()), r, samples, func(p rewardtest.Promise, err error) {
 		verdict := "pass"
-		if err != nil {
+		switch {
+		case is[*rewardtest.NotChecked](err):
+			verdict = "note"
+		case err != nil:
 			verdict, broken = "FAIL", broken+1
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s  %-18s %s\n", verdict, p.Name, p.Text)
@@ -55,10 +68,11 @@ func checkPromises(cmd *cobra.Command, r reward.Reward, samples []reward.Sample)
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("the suite cannot begin: %w", err)
+		return fmt.Errorf("the suite cannot begin: %w; if the reward needs other prompts, give it one with --prompt and --metadata, or take --world %s",
+			err, strings.Join(run.Worlds, " or "))
 	}
 	if broken > 0 {
-		return fmt.Errorf("%d promises are broken", broken)
+		return fmt.Errorf("%s", counted(broken, "promise is broken", "promises are broken"))
 	}
 	return nil
 }
@@ -66,7 +80,7 @@ func checkPromises(cmd *cobra.Command, r reward.Reward, samples []reward.Sample)
 // describeReward says what a reward says of itself.
 func describeReward(r reward.Reward) string {
 	info := reward.InfoOf(r)
-	words := []string{"reward " + r.Name()}
+	words := []string{"reward " + cmp.Or(info.Name, r.Name())}
 	add := func(yes bool, format string, args ...any) {
 		if yes {
 			words = append(words, fmt.Sprintf(format, args...))
@@ -76,7 +90,15 @@ func describeReward(r reward.Reward) string {
 	add(info.Groupwise, "of whole groups")
 	add(info.Evaluation, "for evaluations only")
 	add(info.Deterministic, "deterministic")
-	add(info.MaxBatch > 0, "at most %d samples a call", info.MaxBatch)
+	add(info.MaxBatch > 0, "at most %s a call", counted(info.MaxBatch, "sample", "samples"))
 	add(info.Min != info.Max, "scores from %g to %g", info.Min, info.Max)
 	return strings.Join(words, ", ")
+}
+
+// counted returns n with the word for one, or for several.
+func counted(n int, one, several string) string {
+	if n == 1 {
+		several = one
+	}
+	return fmt.Sprintf("%d %s", n, several)
 }

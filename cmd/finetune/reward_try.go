@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
@@ -21,8 +20,8 @@ import (
 // tryFlags are the flags of `finetune reward try`.
 type tryFlags struct {
 	rewardTarget
-	prompt, metadata string
-	asJSON           bool
+	asked
+	asJSON bool
 }
 
 func newRewardTry([]string) *cobra.Command {
@@ -37,9 +36,8 @@ func newRewardTry([]string) *cobra.Command {
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error { return t.run(cmd, args[0], args[1:]) },
 	}
-	t.flags(c)
-	c.Flags().StringVar(&t.prompt, "prompt", "", "what the pictures were to show")
-	c.Flags().StringVar(&t.metadata, "metadata", "", "the prompt's metadata, a JSON object")
+	t.rewardTarget.flags(c)
+	t.asked.flags(c)
 	c.Flags().BoolVar(&t.asJSON, "json", false, "print JSON")
 	return c
 }
@@ -105,22 +103,15 @@ func (t *tryFlags) print(cmd *cobra.Command, rows []scored) error {
 
 // samples reads the files.
 func (t *tryFlags) samples(files []string) ([]reward.Sample, error) {
-	prompt := task.Prompt{Text: t.prompt}
-	if t.metadata != "" {
-		prompt.Metadata = []byte(t.metadata)
-		if !isObject(prompt.Metadata) {
-			return nil, usage("--metadata %s: want a JSON object", t.metadata)
-		}
-	}
 	var batch []reward.Sample
 	for _, file := range files {
 		img, err := readPicture(file)
 		if err != nil {
 			return nil, err
 		}
-		batch = append(batch, reward.Sample{Prompt: prompt, Image: img})
+		batch = append(batch, reward.Sample{Image: img})
 	}
-	return batch, nil
+	return batch, t.asked.set(batch)
 }
 
 // readPicture reads a PNG or JPEG file as RGB.
@@ -137,11 +128,6 @@ func readPicture(file string) (task.Image, error) {
 	img := task.NewImage(3, src.Bounds().Dy(), src.Bounds().Dx())
 	img.FromImage(src)
 	return img, nil
-}
-
-func isObject(text []byte) bool {
-	var object map[string]json.RawMessage
-	return json.Unmarshal(text, &object) == nil && object != nil
 }
 
 func number(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }

@@ -80,7 +80,7 @@ func exitCode(err error) int {
 		return exitStopped
 	case is[*run.ResumeError](err):
 		return exitResume
-	case is[*host.StartError](err):
+	case is[*host.StartError](err), is[*run.RewardError](err):
 		return exitReward
 	case is[*run.InputError](err):
 		return exitInput

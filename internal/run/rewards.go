@@ -11,6 +11,7 @@ import (
 
 	"flowgrpo/eval"
 	"flowgrpo/internal/config"
+	"flowgrpo/internal/rng"
 	"flowgrpo/policy"
 	"flowgrpo/reward"
 	"flowgrpo/reward/host"
@@ -113,36 +114,76 @@ func (t *term) check(c *config.Config) error {
 	return nil
 }
 
-// try scores two black pictures of the first prompt of both splits with every reward: a
-// prompt that one cannot judge by, such as one without metadata, or a service that gives
-// no answers, is found before the run begins.
+// A RewardError is why a recipe's reward is of no use: it scores none of the pictures that it
+// is tried on.
+type RewardError struct{ Err error }
+
+// Error implements error.
+func (e *RewardError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *RewardError) Unwrap() error { return e.Err }
+
+// try scores a few pictures of the first prompt of both splits with every reward: one that
+// can judge none of them, because the prompt lacks metadata, a service gives no answers, or
+// the reward itself is wrong, is found before the run begins.
 func (rs *rewards) try(p *Problem, s policy.Shape) error {
 	for _, prompt := range []task.Prompt{p.Train[0], p.HeldOut[0]} {
-		black := reward.Sample{Prompt: prompt, Image: task.NewImage(s.Channels, s.Height, s.Width)}
+		group, real := p.trials(prompt, s)
 		for _, t := range rs.terms {
-			results, err := t.plain.Score(context.Background(), []reward.Sample{black, black})
-			if err != nil {
-				return err
+			batch := group
+			if n := reward.InfoOf(t.plain).MaxBatch; n > 0 {
+				batch = group[:min(n, len(group))]
 			}
-			if err := t.useless(results[0].Err); err != nil {
-				return err
+			results, err := t.plain.Score(context.Background(), batch)
+			if err == nil {
+				err = t.useless(results, real)
+			}
+			if err != nil {
+				return &RewardError{err}
 			}
 		}
 	}
 	return nil
 }
 
-// useless returns an error if the reward failed for a reason that other pictures have, too.
-// One that is only logged may do without some prompts.
-func (t *term) useless(err error) error {
-	for _, f := range reward.Causes(err) {
-		switch f.Reason {
-		case reward.BadPrompt:
-			if t.Weight != 0 || t.evaluation {
-				return fmt.Errorf("this reward cannot judge these prompts: %w", f)
-			}
-		case reward.Unavailable, reward.TimedOut, reward.BadReply, reward.BadLength:
+// faults are the reasons of failures that are not a verdict on a picture.
+var faults = []reward.Reason{
+	reward.BadPrompt, reward.BadScore, reward.BadLength, reward.BadReply, reward.Refused, reward.Panicked, reward.Unavailable,
+	reward.TimedOut, "exception", // of the Python kit
+}
+
+// trials returns a group of answers to a prompt, of shape s: its reference picture, if
+// the task has one and real is true, noise and a black picture.
+func (p *Problem) trials(prompt task.Prompt, s policy.Shape) (group []reward.Sample, real bool) {
+	noise, black := task.NewImage(s.Channels, s.Height, s.Width), task.NewImage(s.Channels, s.Height, s.Width)
+	rng.Key{Purpose: rng.Render, Prompt: prompt.ID}.Normals(noise.Pix)
+	group = []reward.Sample{{Prompt: prompt, Image: noise}, {Prompt: prompt, Image: black}}
+	if p.deps.References != nil {
+		img, err := p.deps.References(prompt) // without one, a reward that needs it will say so
+		if err == nil && img.C == s.Channels && img.H == s.Height && img.W == s.Width {
+			return append([]reward.Sample{{Prompt: prompt, Image: img}}, group...), true
+		}
+	}
+	return group, false
+}
+
+// useless returns an error if the reward scored none of the samples. One that is only logged
+// may do without some prompts, and where no picture is real, a reward may say so in its own
+// words, such as that there is no face.
+func (t *term) useless(results []reward.Result, real bool) error {
+	for _, r := range results {
+		if r.Err == nil {
+			return nil
+		}
+	}
+	for _, f := range reward.Causes(results[0].Err) {
+		switch {
+		case !real && !slices.Contains(faults, f.Reason):
+		case f.Reason != reward.BadPrompt:
 			return fmt.Errorf("this reward gives no scores: %w", f)
+		case t.Weight != 0 || t.evaluation:
+			return fmt.Errorf("this reward cannot judge these prompts: %w", f)
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,13 +15,14 @@ import (
 	"flowgrpo/eval"
 	"flowgrpo/internal/config"
 	"flowgrpo/reward"
+	"flowgrpo/task"
 )
 
 // A spy is a reward for tests: contrast, with manners that its recipe chooses.
 type spy struct {
 	reward.Reward
 	info  reward.Info
-	fails string // how: "" never, "call", or "sample" for every second one
+	fails string // how: "" never, "call", "always", "sample" for every second one, or "black"
 
 	mu     sync.Mutex
 	calls  []int // samples of each
@@ -79,11 +81,15 @@ func (s *spy) Score(ctx context.Context, batch []reward.Sample) ([]reward.Result
 	}
 	results, err := s.Reward.Score(ctx, batch)
 	for i := range results {
-		if s.fails == "sample" && i%2 == 1 {
+		if s.fails == "always" || s.fails == "sample" && i%2 == 1 || s.fails == "black" && blank(batch[i].Image) {
 			results[i] = reward.Result{Err: &reward.Failure{Reason: "no face", Err: errSpy}}
 		}
 	}
 	return results, err
+}
+
+func blank(im task.Image) bool {
+	return !slices.ContainsFunc(im.Pix, func(v float32) bool { return v != im.Pix[0] })
 }
 
 // samples returns how many samples the spy was asked about.
@@ -165,6 +171,7 @@ func TestOpenRewardsErrors(t *testing.T) {
 		"large groups":       {[]string{"reward.errspy.says=groupwise", "reward.errspy.max_batch=2"}, `reward "errspy" judges whole groups of at most 2 samples; rollout.group_size is 3`},
 		"large in evalution": {[]string{"reward.errspy.says=groupwise evaluation", "reward.errspy.max_batch=1"}, `samples_per_prompt is 2`},
 		"dead":               {[]string{"reward.errspy.fails=call"}, errSpy.Error()},
+		"fails always":       {[]string{"reward.errspy.fails=always"}, `this reward gives no scores: reward "errspy", sample 0 (prompt `},
 	} {
 		sets := append([]string{"reward.errspy.kind=spy", "reward.other.kind=spy"}, c.sets...)
 		if name == "one for each" || name == "nothing to train" {
@@ -172,12 +179,34 @@ func TestOpenRewardsErrors(t *testing.T) {
 		}
 		_, err := openSpied(t, sets...)
 		var setup *SetupError
+		var useless *RewardError
+		if tried := name == "dead" || name == "fails always"; errors.As(err, &useless) != tried {
+			t.Errorf("%s: error %v of type *RewardError: %t, want %t", name, err, !tried, tried)
+		}
 		if !errors.As(err, &setup) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want a SetupError: %s", name, err, c.want)
 		}
 		other, of := spyCalled("other").closed, spyCalled("errspy").closed
 		if want := 1; other != want || of != want && name != "refuses" {
 			t.Errorf("%s: closed %d and %d times, want once each", name, other, of)
+		}
+	}
+}
+
+// A reward that judges no black picture is of use, and without real pictures so is one that
+// says of all in words of its own that there is nothing to judge.
+func TestTrialPictures(t *testing.T) {
+	mustOpenSpied(t, "reward.black.kind=spy", "reward.black.fails=black")
+	failed := func(reason reward.Reason) []reward.Result {
+		return []reward.Result{{Err: &reward.Failure{Reason: reason}}, {Err: &reward.Failure{Reason: reason}}}
+	}
+	of := &term{Reward: config.Reward{Weight: 1}}
+	for _, c := range []struct {
+		reason        reward.Reason
+		real, useless bool
+	}{{"no face", false, false}, {"no face", true, true}, {"exception", false, true}, {reward.BadScore, false, true}, {reward.BadPrompt, false, true}} {
+		if err := of.useless(failed(c.reason), c.real); (err != nil) != c.useless {
+			t.Errorf("%s, real pictures %t: error %v, want one: %t", c.reason, c.real, err, c.useless)
 		}
 	}
 }

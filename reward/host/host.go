@@ -95,7 +95,7 @@ func (r *remote) Name() string { return r.name }
 // Info implements [reward.Described].
 func (r *remote) Info() reward.Info {
 	info := reward.Info{
-		Version: r.info.Version, Groupwise: r.info.Groupwise, Evaluation: r.info.EvaluationOnly,
+		Name: r.info.Name, Version: r.info.Version, Groupwise: r.info.Groupwise, Evaluation: r.info.EvaluationOnly,
 		Deterministic: r.info.Deterministic, Min: r.info.MinScore, Max: r.info.MaxScore,
 	}
 	if info.Groupwise { // others are cut to size here

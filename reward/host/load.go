@@ -57,7 +57,7 @@ func checkInfo(info *rewardpb.InfoResponse) error {
 	if info.MinScore > info.MaxScore {
 		return fmt.Errorf("Info: min_score %g is above max_score %g", info.MinScore, info.MaxScore)
 	}
-	info.Version = wire.Line(info.Version, 64)
+	info.Name, info.Version = wire.Line(info.Name, 64), wire.Line(info.Version, 64)
 	return nil
 }
 

@@ -3,8 +3,11 @@ package rewardtest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
+	"slices"
+	"strconv"
 
 	"flowgrpo/reward"
 )
@@ -48,16 +51,51 @@ func round(got, want []reward.Result) {
 	}
 }
 
-// equal returns an error if results are not those that are wanted, or not valid where they
-// may be anything.
-func (s suite) equal(got, want []reward.Result) error {
-	if !s.comparable {
-		return valid(got)
-	}
-	for i := range want {
-		if !reflect.DeepEqual(got[i], want[i]) {
-			return fmt.Errorf("result %d is %v, want %v", i, got[i], want[i])
+// equal returns an error if one of the results, of which the first is that of sample first,
+// is not what is wanted. No reward may fail what it could score; the score of one that may
+// answer anew only has to be usable.
+func (s suite) equal(got, want []reward.Result, first int) error {
+	for i, w := range want {
+		if got[i].Err != nil {
+			return fmt.Errorf("sample %d: has no score, and had %s before: %w", first+i, scoreText(w), got[i].Err)
+		}
+		if s.comparable && !reflect.DeepEqual(got[i], w) {
+			return fmt.Errorf("sample %d: %s%s", first+i, difference(got[i], w), s.hint())
 		}
 	}
-	return nil
+	return valid(got)
 }
+
+// hint says what to do about answers that differ, if the reward said that they would not.
+func (s suite) hint() string {
+	if _, described := s.r.(reward.Described); described {
+		return "; if its answers may vary, it must not be declared deterministic"
+	}
+	return ""
+}
+
+// difference says what of a result is another than before: the score, or else the parts.
+func difference(got, before reward.Result) string {
+	if got.Score != before.Score {
+		return fmt.Sprintf("%s, before %s", scoreText(got), number(before.Score))
+	}
+	names := slices.Concat(slices.Collect(maps.Keys(got.Parts)), slices.Collect(maps.Keys(before.Parts)))
+	slices.Sort(names)
+	for _, name := range names {
+		now, ok := got.Parts[name]
+		then, had := before.Parts[name]
+		switch {
+		case !ok:
+			return fmt.Sprintf("part %q is missing, before it was %s", name, number(then))
+		case !had:
+			return fmt.Sprintf("part %q is %s, before it was missing", name, number(now))
+		case now != then:
+			return fmt.Sprintf("part %q is %s, before %s", name, number(now), number(then))
+		}
+	}
+	return "no parts and an empty table of parts, one before the other"
+}
+
+func scoreText(r reward.Result) string { return "score " + number(r.Score) }
+
+func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }

@@ -20,7 +20,7 @@ func Test(t *testing.T, r reward.Reward, samples []reward.Sample) {
 }
 
 // Check runs the conformance suite on r and returns what it finds, nothing if r
-// is fine. See [Run].
+// is fine. A promise that the samples cannot show is found, too; see [Run].
 func Check(ctx context.Context, r reward.Reward, samples []reward.Sample) (found []error) {
 	err := Run(ctx, r, samples, func(promise Promise, err error) {
 		if err != nil {
@@ -39,16 +39,22 @@ type Promise struct {
 	Text string // what is promised, in a sentence
 }
 
+// NotChecked is why the samples cannot show whether a promise is kept.
+type NotChecked struct{ Reason string }
+
+// Error implements error.
+func (n *NotChecked) Error() string { return "not checked: " + n.Reason }
+
 // Run runs the conformance suite on r and calls report for each promise in turn,
-// with nil if r keeps it. r must be able to score every sample, and not all of
-// them the same: otherwise the check of the order would prove nothing, and Run
-// returns an error. The samples are not changed. A panic of r outside the hostile
-// cases is not caught.
+// with nil if r keeps it, and a [*NotChecked] for the order of results if all samples have
+// the same score. r must be able to score every sample: otherwise Run returns an error.
+// The samples are not changed. A panic of r outside the hostile cases is not caught.
 //
 // A reward whose [reward.Info] calls it groupwise needs two groups at least, and is held to
 // the promises group by group. One that is [reward.Described], and not as deterministic, may
-// answer anew each time: its results are not compared, and promises that only a comparison
-// can show are left out.
+// answer anew each time: its scores are not compared, and promises that only a comparison
+// can show are left out. A sample that was scored once and fails later is a broken promise of
+// every reward.
 func Run(ctx context.Context, r reward.Reward, samples []reward.Sample, report func(Promise, error)) error {
 	s, err := newSuite(ctx, r, samples)
 	if err != nil {

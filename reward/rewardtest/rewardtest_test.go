@@ -80,14 +80,14 @@ func TestCheckFindsFaults(t *testing.T) {
 				r[i].Score = 1
 			}
 			return r
-		}), "the suite needs samples with different scores"},
+		}), "order: not checked: all samples have the same score"},
 		{"has no name", nameless{sound}, "name: Name is empty"},
 		{"counts calls", broken(func(_ []reward.Sample, r []reward.Result) []reward.Result {
 			for i := range r {
 				r[i].Score += float64(calls.Add(1))
 			}
 			return r
-		}), "determinism: "},
+		}), "determinism: sample 0: score "},
 		{"looks at the position", broken(func(_ []reward.Sample, r []reward.Result) []reward.Result {
 			for i := range r {
 				r[i].Score += float64(i)
@@ -276,6 +276,59 @@ func TestNotDeterministic(t *testing.T) {
 	})
 	if text := found(t, told{short, reward.Info{}}, samples()); !strings.Contains(text, "large batch: 4 results") {
 		t.Errorf("it leaves out samples; found\n%s", text)
+	}
+}
+
+// A sample that was scored and fails later is found, whatever the reward says of itself, and
+// a difference is told in words.
+func TestLaterFailures(t *testing.T) {
+	t.Parallel()
+	for name, info := range map[string]reward.Info{"moody": {}, "deterministic": {Deterministic: true}} {
+		var asked atomic.Int64
+		tires := scorer(func(ctx context.Context, batch []reward.Sample) ([]reward.Result, error) {
+			results, err := sound(ctx, batch)
+			for i := range results {
+				if asked.Add(1) >= 10 {
+					results[i] = reward.Result{Err: &reward.Failure{Reward: "s", Reason: "exception"}}
+				}
+			}
+			return results, err
+		})
+		if text := found(t, told{tires, info}, samples()); !strings.Contains(text, "length: sample 2: has no score, and had score ") {
+			t.Errorf("%s: it fails from the 10th sample on; found\n%s", name, text)
+		}
+	}
+}
+
+func TestDifferencesInWords(t *testing.T) {
+	t.Parallel()
+	before := reward.Result{Score: 1.216, Parts: map[string]float64{"a": 1, "b": 2}}
+	for want, got := range map[string]reward.Result{
+		"score 0.8, before 1.216":              {Score: 0.8},
+		`part "b" is 3, before 2`:              {Score: 1.216, Parts: map[string]float64{"a": 1, "b": 3}},
+		`part "a" is missing, before it was 1`: {Score: 1.216, Parts: map[string]float64{"b": 2}},
+		`part "c" is 4, before it was missing`: {Score: 1.216, Parts: map[string]float64{"a": 1, "b": 2, "c": 4}},
+	} {
+		if text := difference(got, before); text != want {
+			t.Errorf("%q, want %q", text, want)
+		}
+	}
+	calls := 0.0
+	moody := told{scorer(func(ctx context.Context, batch []reward.Sample) ([]reward.Result, error) {
+		results, err := sound(ctx, batch)
+		for i := range results {
+			calls++
+			results[i].Score = calls
+		}
+		return results, err
+	}), reward.Info{Deterministic: true}}
+	s, err := newSuite(t.Context(), moody, samples())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "sample 0: score 5, before 1; if its answers may vary, it must not be declared deterministic"
+	if err := s.repeats(); err == nil || err.Error() != want {
+		t.Errorf("error %v, want %q", err, want)
 	}
 }
 
