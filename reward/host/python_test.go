@@ -136,7 +136,7 @@ def score(s):
 		reason reward.Reason
 		text   string
 	}{
-		{}, {"no face found", "looked twice"}, {"too dark", ""}, {"exception", "ZeroDivisionError: division by zero"},
+		{}, {"no face found", "looked twice"}, {"too dark", ""}, {"exception", "in score: ZeroDivisionError: division by zero"},
 		{reward.BadScore, "nan: ValueError: not a finite number"}, {reward.BadScore, "None: TypeError: float() argument must be"},
 		{reward.BadScore, "'0.5': ValueError: a string is not a number"}, {reward.BadScore, "not a finite number"},
 		{reward.BadScore, "TypeError: odd"}, {reward.BadScore, "TypeError"}, {reward.BadScore, "AttributeError"}, {},
@@ -151,7 +151,7 @@ def guarded(s):
     except kit.Failure as f:
         return f
     except Exception as e:
-        return kit.Failure("exception", "%s: %s" % (type(e).__name__, e))
+        return kit.Failure("exception", "in score: %s: %s" % (type(e).__name__, e))
 ` + serve
 		}
 		got, err := python(t, source+serve).Score(t.Context(), samples(len(want)))
@@ -179,7 +179,8 @@ func TestPythonBatchFailures(t *testing.T) {
 	}{
 		{"lambda batch: [1]", reward.BadLength, "1 scores for 2 samples"},
 		{"lambda batch: 1", "exception", "TypeError: 'int' object is not iterable"},
-		{"lambda batch: 1 / 0", "exception", "ZeroDivisionError: division by zero"},
+		{"lambda batch: 1 / 0", "exception", "reward.py:5 in <lambda>: ZeroDivisionError: division by zero"},
+		{"lambda batch: sys.exit('no weights')", "exception", "in <lambda>: SystemExit: no weights"},
 	} {
 		got, err := python(t, "kit.serve("+c.function+`, per="batch")`).Score(t.Context(), samples(2))
 		if err != nil {
@@ -233,7 +234,7 @@ def load(params):
 kit.serve(lambda s: 1, load=load)`)
 	var start *StartError
 	if _, err := reward.New("exec", "mine", map[string]any{"command": command}, reward.Deps{}); !errors.As(err, &start) ||
-		!strings.Contains(err.Error(), "answered with the error failed_precondition: load: FileNotFoundError: no weights") {
+		!strings.Contains(err.Error(), "answered with the error failed_precondition: load: reward.py:7 in load: FileNotFoundError: no weights") {
 		t.Errorf("error %v, want that of load", err)
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 )
 
@@ -61,7 +63,7 @@ func guarded(ctx context.Context, group []Sample, score func([]Sample) []Result)
 	defer func() {
 		if v := recover(); v != nil {
 			fmt.Fprintf(os.Stderr, "panic: %v\n%s", v, debug.Stack())
-			results = repeated(len(group), Fail("panic", "%v", v))
+			results = repeated(len(group), Fail("panic", "%s%v", panicSite(), v))
 		}
 	}()
 	if ctx.Err() != nil {
@@ -72,6 +74,24 @@ func guarded(ctx context.Context, group []Sample, score func([]Sample) []Result)
 		return repeated(len(group), Fail("wrong number of scores", "%d results for a group of %d", len(results), len(group)))
 	}
 	return results
+}
+
+// panicSite returns "FILE:LINE: " of what panicked, for the function that recovers from it.
+func panicSite() string {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	panicked := false
+	for {
+		f, more := frames.Next()
+		inRuntime := strings.HasPrefix(f.Function, "runtime.")
+		if panicked && !inRuntime {
+			return fmt.Sprintf("%s:%d: ", filepath.Base(f.File), f.Line)
+		}
+		panicked = panicked || f.Function == "runtime.gopanic"
+		if !more {
+			return ""
+		}
+	}
 }
 
 func repeated(n int, r Result) []Result {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -40,7 +41,7 @@ func TestEach(t *testing.T) {
 		}
 		return Result{Score: float64(s.ID)}
 	}
-	if got := scores(Each(t.Context(), batch(0, 0, 0, 0), byID)); !slices.Equal(got, []string{"0", "1", "panic: two", "3"}) {
+	if got := scores(Each(t.Context(), batch(0, 0, 0, 0), byID)); !slices.Equal(got, []string{"0", "1", "panic: each_test.go:40: two", "3"}) {
 		t.Errorf("scores %q", got)
 	}
 	if got := Each(t.Context(), nil, byID); len(got) != 0 {
@@ -64,8 +65,19 @@ func TestEachGroup(t *testing.T) {
 		}
 		return repeated(len(group), Result{Score: float64(len(group))})
 	}))
-	want := []string{"2", "2", "panic: seven", "1", "wrong number of scores: 3 results for a group of 2", "wrong number of scores: 3 results for a group of 2"}
+	want := []string{"2", "2", "panic: each_test.go:62: seven", "1", "wrong number of scores: 3 results for a group of 2", "wrong number of scores: 3 results for a group of 2"}
 	if !slices.Equal(got, want) {
+		t.Errorf("scores %q, want %q", got, want)
+	}
+}
+
+// What the language panics about is found in the code of the reward, too.
+func TestPanicSite(t *testing.T) {
+	t.Parallel()
+	_, _, line, _ := runtime.Caller(0)
+	got := scores(Each(t.Context(), batch(0), func(s Sample) Result { return Result{Score: float64(s.Image.Pix[7])} })) // line + 1
+	want := fmt.Sprintf("panic: each_test.go:%d: runtime error: index out of range [7] with length 0", line+1)
+	if !slices.Equal(got, []string{want}) {
 		t.Errorf("scores %q, want %q", got, want)
 	}
 }

@@ -76,7 +76,7 @@ func serve[In, Out any](s *server, w http.ResponseWriter, r *http.Request, metho
 	defer func() {
 		if v := recover(); v != nil {
 			fmt.Fprintf(os.Stderr, "panic: %v\n%s", v, debug.Stack())
-			err = fail(http.StatusInternalServerError, "internal", "panic: %v", v)
+			err = fail(http.StatusInternalServerError, "internal", "panic: %s%v", panicSite(), v)
 		}
 	}()
 	if want := "Bearer " + s.token; s.token != "" && subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte(want)) == 0 {
@@ -155,7 +155,7 @@ func (s *server) load(params json.RawMessage) {
 		defer close(s.loaded)
 		defer func() {
 			if v := recover(); v != nil {
-				s.failed = fmt.Errorf("Load: panic: %v", v)
+				s.failed = fmt.Errorf("Load: panic: %s%v", panicSite(), v)
 			}
 		}()
 		if l, ok := s.reward.(Loader); ok {

@@ -132,8 +132,8 @@ func TestLoad(t *testing.T) {
 	}
 
 	for what, load := range map[string]func(json.RawMessage) error{
-		"no weights":        func(json.RawMessage) error { return errors.New("no weights") },
-		"Load: panic: oops": func(json.RawMessage) error { panic("oops") },
+		"no weights":                             func(json.RawMessage) error { return errors.New("no weights") },
+		"Load: panic: handler_test.go:136: oops": func(json.RawMessage) error { panic("oops") },
 	} {
 		h := Handler(fake{load: load}, "")
 		status, answer := ask(t, h, "Info", question)
@@ -208,7 +208,7 @@ func TestScoreFails(t *testing.T) {
 		{"whole call", func(context.Context, []Sample) ([]Result, error) { return nil, errors.New("no GPU") },
 			500, `{"code":"internal","message":"no GPU"}`},
 		{"panic", func(context.Context, []Sample) ([]Result, error) { panic("oops") },
-			500, `{"code":"internal","message":"panic: oops"}`},
+			500, `{"code":"internal","message":"panic: handler_test.go:210: oops"}`},
 	} {
 		status, answer := ask(t, loaded(t, fake{score: c.score}), "Score", `{"id":3,"samples":[{"id":5}]}`)
 		expect(t, c.name, status, answer, c.status, c.want)

@@ -176,9 +176,9 @@ class _Reward:
         try:
             if self.load_function:
                 self.load_function(self.params or {})
-        except Exception as e:
+        except (Exception, SystemExit) as e:
             traceback.print_exc()
-            self.failed = "load: " + _words(e)
+            self.failed = "load: " + _where(e) + _words(e)
         self.loaded.set()
 
     def _check_loaded(self) -> None:
@@ -216,9 +216,17 @@ class _Reward:
             return scores
         except Failure as f:
             return [f] * len(samples)
-        except Exception as e:
+        except (Exception, SystemExit) as e:  # sys.exit() ends the thread only, and the call would get no answer
             traceback.print_exc()
-            return [Failure("exception", _words(e))] * len(samples)
+            return [Failure("exception", _where(e) + _words(e))] * len(samples)
+
+
+def _where(e: BaseException) -> str:
+    """Return the file, line and function that raised e, or "" if that is the kit."""
+    frame = traceback.extract_tb(e.__traceback__)[-1]
+    if os.path.abspath(frame.filename) == os.path.abspath(__file__):
+        return ""
+    return "%s:%d in %s: " % (os.path.basename(frame.filename), frame.lineno or 0, frame.name)
 
 
 def _words(e: BaseException) -> str:
