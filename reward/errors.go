@@ -33,8 +33,11 @@ type Failure struct {
 	Err    error // the details
 }
 
-// Error implements error.
+// Error implements error. That of a sum is what its terms say.
 func (f *Failure) Error() string {
+	if f.Reason == PartFailed && Causes(f.Err) != nil {
+		return f.Err.Error()
+	}
 	return fmt.Sprintf("reward %q, sample %d (prompt %d): %s: %v", f.Reward, f.Sample, f.Prompt, f.Reason, f.Err)
 }
 
@@ -59,6 +62,12 @@ func Causes(err error) []*Failure {
 	}
 	return nil
 }
+
+// A LackError is that a reward needs what its task does not have.
+type LackError struct{ What string }
+
+// Error implements error.
+func (e *LackError) Error() string { return e.What + ", which this task does not have" }
 
 // A PanicError is a recovered panic.
 type PanicError struct {

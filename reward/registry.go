@@ -93,7 +93,7 @@ func New(kind, name string, params map[string]any, deps Deps) (Reward, error) {
 		return nil, fmt.Errorf("reward %q: unknown kind %q%s", name, kind, hint(kind, kinds))
 	}
 	if !deps.have(e.doc.Needs) {
-		return nil, fmt.Errorf("reward %q: kind %q needs a %s, which this task does not have", name, kind, e.doc.Needs)
+		return nil, fmt.Errorf("reward %q: kind %q %w", name, kind, &LackError{"needs a " + e.doc.Needs})
 	}
 	if err := checkKeys(e.doc, params); err != nil {
 		return nil, fmt.Errorf("reward %q: %w", name, err)

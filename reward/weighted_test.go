@@ -78,7 +78,7 @@ func TestWeightedFailure(t *testing.T) {
 			}
 		}
 		var f *Failure
-		const text = `reward "sum", sample 1 (prompt 11): part failed: reward "p", sample 1 (prompt 11): bad prompt: not this one`
+		const text = `reward "p", sample 1 (prompt 11): bad prompt: not this one`
 		if weight != 0 && (!errors.As(got[1].Err, &f) || f.Reason != PartFailed || f.Error() != text) {
 			t.Errorf("weight %v: error %v, want %s", weight, got[1].Err, text)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -42,9 +43,19 @@ func (t *rewardTarget) open(name string) (reward.Reward, *run.Tryout, error) {
 	}
 	r, err := reward.New(kind, displayName(name), params, tryout.Deps)
 	if err != nil {
-		return nil, nil, &run.SetupError{Err: err}
+		return nil, nil, &run.SetupError{Err: fmt.Errorf("%w%s", err, t.worldHint(err))}
 	}
 	return r, tryout, nil
+}
+
+// worldHint says which world has what a reward wants and does not get.
+func (t *rewardTarget) worldHint(err error) string {
+	for _, world := range run.Worlds {
+		if world != t.world && is[*reward.LackError](err) {
+			return "; try --world " + world
+		}
+	}
+	return ""
 }
 
 // resolve returns the kind of the reward and its parameters.

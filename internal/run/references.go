@@ -27,6 +27,9 @@ func renderings(w task.World) reward.References {
 				err = fmt.Errorf("no reference picture: %v", v)
 			}
 		}()
+		if len(p.Metadata) == 0 {
+			return img, fmt.Errorf("no reference picture: the prompt %q has no metadata to draw it from", p.Text)
+		}
 		img = task.NewImage(c, h, wd)
 		w.Render(p, rng.Key{Purpose: rng.Render, Sample: referenceStyle}, img)
 		return img, nil

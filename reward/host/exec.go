@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -138,7 +139,7 @@ func find(word string, program bool) (string, error) {
 			err = e.Err
 		}
 		if err != nil {
-			return "", fmt.Errorf("%s: %w", word, err)
+			return "", fmt.Errorf("%s: %w%s", word, err, programHint(word, err))
 		}
 		return filepath.Abs(path)
 	}
@@ -149,6 +150,42 @@ func find(word string, program bool) (string, error) {
 		return "", err
 	}
 	return filepath.Abs(word)
+}
+
+// programHint says what to do about a program that cannot be started.
+func programHint(word string, err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission) && filepath.Ext(word) == ".py":
+		return fmt.Sprintf(`; make it executable (chmod +x), or write ["python3", %q]`, word)
+	case errors.Is(err, fs.ErrPermission):
+		return "; make it executable (chmod +x)"
+	case errors.Is(err, fs.ErrNotExist) && !filepath.IsAbs(word):
+		return elsewhere()
+	}
+	return ""
+}
+
+// elsewhere says where relative paths are looked for.
+func elsewhere() string {
+	folder, err := os.Getwd()
+	if err != nil {
+		folder = "the folder that finetune was started in"
+	}
+	return fmt.Sprintf("; it was looked for in %s: start finetune where the recipe was written for, or write the whole path", folder)
+}
+
+// sourceFile is what the name of a program's source looks like.
+var sourceFile = regexp.MustCompile(`^[^-].*\.[A-Za-z]+$`)
+
+// missing returns an error that says which words of the command look like files and are none,
+// nil if there is no such word: they may be the reason why the program fails.
+func (e *execSettings) missing() error {
+	for _, word := range e.command[1:] {
+		if sourceFile.MatchString(word) && !filepath.IsAbs(word) {
+			return fmt.Errorf("there is no file %s%s", word, elsewhere())
+		}
+	}
+	return nil
 }
 
 // start starts the program and waits until it is ready.
@@ -165,6 +202,9 @@ func (e *execSettings) start(ctx context.Context, s *settings) (*conn, error) {
 	if err != nil {
 		if end := proc.end(); end != "" {
 			err = fmt.Errorf("%w; it %s", err, end)
+		}
+		if missing := e.missing(); missing != nil {
+			err = fmt.Errorf("%w; %w", err, missing)
 		}
 		err = proc.withLastWords(err)
 		proc.stop()

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -177,6 +178,33 @@ func TestCut(t *testing.T) {
 		r := &remote{settings: settings{batch: c.limit}, info: &rewardpb.InfoResponse{Groupwise: c.groupwise}}
 		if got := r.cut(c.batch); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("groupwise %t, %d at most, %d samples: %v, want %v", c.groupwise, c.limit, len(c.batch), got, c.want)
+		}
+	}
+}
+
+// What a command lacks is said with what to do about it.
+func TestCommandHints(t *testing.T) {
+	folder, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := write(t, "reward.py", "")
+	if err := os.Chmod(script, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	where := "; it was looked for in " + folder + ": start finetune where the recipe was written for, or write the whole path"
+	for _, c := range []struct {
+		command []any
+		want    string
+	}{
+		{[]any{"./nowhere/reward"}, "no such file or directory" + where},
+		{[]any{script}, fmt.Sprintf(`permission denied; make it executable (chmod +x), or write ["python3", %q]`, script)},
+		{[]any{"sh", "nowhere.sh"}, "there is no file nowhere.sh" + where},
+	} {
+		var start *StartError
+		_, err := reward.New("exec", "mine", map[string]any{"command": c.command}, reward.Deps{})
+		if !errors.As(err, &start) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: error %v, want %q", c.command, err, c.want)
 		}
 	}
 }

@@ -185,7 +185,7 @@ func (r *remote) lost(ctx context.Context, c *conn, failed *callError) *callErro
 	}
 	hangs := failed.reason == reward.TimedOut
 	if hangs {
-		failed.err = fmt.Errorf("no answer within %v", r.timeout)
+		failed.err = fmt.Errorf("no answer within %v (a longer timeout or a smaller batch may help)", r.timeout)
 	}
 	failed.err = r.super.broke(c, failed.err, hangs)
 	return failed

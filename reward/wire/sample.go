@@ -33,7 +33,7 @@ func (e Encoder) Check() error {
 		{"detections", e.Info.WantsDetections, e.Deps.Detector != nil},
 	} {
 		if want.wanted && !want.have {
-			return fmt.Errorf("wants %s, which this task does not have", want.what)
+			return &reward.LackError{What: "wants " + want.what}
 		}
 	}
 	return nil
