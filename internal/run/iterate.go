@@ -147,7 +147,7 @@ func (r *trainRun) iteration(ctx context.Context) (eval.Metrics, error) {
 		return nil, errors.Join(fmt.Errorf("%w; stopped before the update, last good checkpoint: %s", err, r.lastCheckpoint()), r.log(line))
 	}
 	if stats.Failed > 0 {
-		r.warnOnce("failed", "iteration %d: %d samples could not be scored and were left out: %v", i, stats.Failed, stats.Failure)
+		r.warnOnce("failed", "iteration %d: %d of %d samples could not be scored and were left out: %v", i, stats.Failed, stats.Samples, stats.Failure)
 	}
 	if err := r.failures.add(stats, r.session.Config.Monitor.Failed); err != nil {
 		return nil, errors.Join(fmt.Errorf("iteration %d: %w", i, err), r.log(line))
