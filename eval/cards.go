@@ -52,12 +52,18 @@ func cards(res *Result, l Limits) []card {
 		if f.key == "frechet" && res.Floor > 0 {
 			c.Interval = "real pictures: " + format(float64(res.Floor))
 		}
-		if f.relative && base > 0 {
+		g, paired := res.Gain[f.key]
+		switch {
+		case !base.Known() || !tuned.Known():
+			c.Change, c.Class = "–", ""
+		case f.relative && base > 0:
 			c.Change = fmt.Sprintf("× %.2f", float64(tuned/base))
-		} else {
+		case paired:
+			c.Change = signed(g.Mean)
+		default:
 			c.Change = signed(tuned - base)
 		}
-		if g, ok := res.Gain[f.key]; ok && g.Interval[0].Known() {
+		if paired && g.Interval[0].Known() {
 			c.Interval = "95 %: " + signed(g.Interval[0]) + " to " + signed(g.Interval[1])
 		}
 		out = append(out, c)

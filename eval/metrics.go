@@ -75,6 +75,10 @@ func RewardSecondsKey(name string) string { return "reward/" + name + "/seconds"
 // had kept.
 func RewardCachedKey(name string) string { return "reward/" + name + "/cached" }
 
+// EvalRewardKey is the key of the mean of one configured reward, or of a part of it, on
+// held-out prompts.
+func EvalRewardKey(name string) string { return KeyEvalReward + "/" + name }
+
 // StepKey is the key of a figure of denoising step k alone; figure is "ratio_std"
 // or "kl".
 func StepKey(k int, figure string) string { return fmt.Sprintf("step/%d/%s", k, figure) }

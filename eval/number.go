@@ -3,8 +3,10 @@ package eval
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"strconv"
+	"strings"
 )
 
 // A Number is a measured value. NaN means "not measured", and is null in JSON,
@@ -19,6 +21,27 @@ func (n Number) Known() bool { return !math.IsNaN(float64(n)) && !math.IsInf(flo
 
 // Equal reports whether n and m are the same value or both unknown.
 func (n Number) Equal(m Number) bool { return n == m || !n.Known() && !m.Known() }
+
+// Text returns n by a format of package fmt, a dash if n is not known. What rounds to zero
+// has no minus.
+func (n Number) Text(format string) string {
+	if !n.Known() {
+		return "–"
+	}
+	text := fmt.Sprintf(format, float64(n))
+	if strings.Trim(text, "-0.") == "" {
+		return fmt.Sprintf(format, 0.0)
+	}
+	return text
+}
+
+// Figure returns the figure called name, NaN if there is none.
+func Figure(figures map[string]Number, name string) Number {
+	if v, ok := figures[name]; ok {
+		return v
+	}
+	return NaN()
+}
 
 // MarshalJSON writes the shortest decimal that reads back as n.
 func (n Number) MarshalJSON() ([]byte, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"flowgrpo/reward"
@@ -121,6 +122,9 @@ func (p *Protocol) rows(ctx context.Context, images []task.Image) ([]Row, error)
 		batch[i] = reward.Sample{Prompt: prompt, Image: img, Group: i / p.PerPrompt}
 		rows[i] = Row{Prompt: prompt.ID, Text: prompt.Text, Category: prompt.Category,
 			Sample: i % p.PerPrompt, Reward: NaN(), Judge: NaN(), Rewards: map[string]Number{}}
+		for _, name := range p.terms() {
+			rows[i].Rewards[name] = NaN()
+		}
 	}
 	results, err := score(ctx, p.Reward, batch)
 	if err != nil {
@@ -129,14 +133,43 @@ func (p *Protocol) rows(ctx context.Context, images []task.Image) ([]Row, error)
 	for i, r := range results {
 		if r.Err != nil {
 			rows[i].Error = r.Err.Error()
+			rows[i].failed(r.Err)
 			continue
 		}
 		rows[i].Reward = Number(r.Score)
 		for name, v := range r.Parts {
-			rows[i].Rewards[name] = Number(v)
+			rows[i].Rewards[p.part(name)] = Number(v)
 		}
 	}
 	return rows, p.second(ctx, batch, rows)
+}
+
+// failed notes why a reward could not score r.
+func (r *Row) failed(err error) {
+	for _, f := range reward.Causes(err) {
+		if cause := fmt.Sprintf("%s: %s", f.Reward, f.Reason); !slices.Contains(r.Causes, cause) {
+			r.Causes = append(r.Causes, cause)
+		}
+	}
+}
+
+// terms returns the names of the rewards that the headline is the sum of, none if it is no sum.
+func (p *Protocol) terms() []string {
+	var names []string
+	if sum, ok := p.Reward.(*reward.Weighted); ok {
+		for _, t := range sum.Terms() {
+			names = append(names, t.Reward.Name())
+		}
+	}
+	return names
+}
+
+// part returns the full name of a part of the headline: those of a sum have it.
+func (p *Protocol) part(name string) string {
+	if _, ok := p.Reward.(*reward.Weighted); ok {
+		return name
+	}
+	return p.Reward.Name() + "/" + name
 }
 
 // second adds the readings of the extra rewards and of the judge.
@@ -147,8 +180,14 @@ func (p *Protocol) second(ctx context.Context, batch []reward.Sample, rows []Row
 			return err
 		}
 		for i, r := range results {
-			if r.Err == nil {
-				rows[i].Rewards[extra.Name()] = Number(r.Score)
+			rows[i].Rewards[extra.Name()] = NaN()
+			if r.Err != nil {
+				rows[i].failed(r.Err)
+				continue
+			}
+			rows[i].Rewards[extra.Name()] = Number(r.Score)
+			for name, v := range r.Parts {
+				rows[i].Rewards[extra.Name()+"/"+name] = Number(v)
 			}
 		}
 	}
@@ -157,9 +196,11 @@ func (p *Protocol) second(ctx context.Context, batch []reward.Sample, rows []Row
 	}
 	results, err := score(ctx, p.Judge, batch)
 	for i, r := range results {
-		if r.Err == nil {
-			rows[i].Judge = Number(r.Score)
+		if r.Err != nil {
+			rows[i].failed(r.Err)
+			continue
 		}
+		rows[i].Judge = Number(r.Score)
 	}
 	return err
 }

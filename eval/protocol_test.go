@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,7 +70,8 @@ func TestProtocolRun(t *testing.T) {
 	}
 	row := m.Rows[3]
 	want := Row{Prompt: 9, Text: "y", Category: "d", Sample: 1, Reward: Number(float32(0.3)), Judge: Number(float32(0.3)),
-		Rewards: map[string]Number{"half": Number(float32(0.3)) / 2, "extra": Number(float32(0.3))}}
+		Rewards: map[string]Number{"bright/half": Number(float32(0.3)) / 2, "extra": Number(float32(0.3)),
+			"extra/half": Number(float32(0.3)) / 2}}
 	if diff := cmp.Diff(want, row); diff != "" {
 		t.Errorf("row (-want +got):\n%s", diff)
 	}
@@ -236,5 +238,78 @@ func TestWatch(t *testing.T) {
 	}
 	if ws := Watch([]Point{good}, DefaultLimits()); ws != nil {
 		t.Errorf("a single point warns: %v", ws)
+	}
+}
+
+// TestGainsArePaired: where samples failed, a gain is over those that were scored both
+// times, as in this example by hand, and the failures are told.
+func TestGainsArePaired(t *testing.T) {
+	evaluation := func(b, c [2]Number) Evaluation {
+		var rows []Row
+		for i, r := range []Number{b[0], b[1], c[0], c[1]} {
+			row := Row{Prompt: uint32(i / 2), Category: []string{"b", "c"}[i/2], Sample: i % 2, Reward: r, Judge: NaN(), Rewards: map[string]Number{"x": r}}
+			if !r.Known() {
+				row.Error, row.Causes = "x: sample", []string{"x: timed out"}
+			}
+			rows = append(rows, row)
+		}
+		return Evaluation{Modes: []ModeScore{{Rows: rows, Score: Summarize(rows, nil, Options{}), KL: NaN()}}}
+	}
+	// The samples of b gain 0.1, those of c 0.2. The means alone say 0.8 - 0.35: b, which is
+	// low, mostly failed after training.
+	base, tuned := evaluation([2]Number{0, 0.2}, [2]Number{0.6, 0.6}), evaluation([2]Number{NaN(), NaN()}, [2]Number{0.8, NaN()})
+	r := Result{Base: NewOutcome(base), Tuned: NewOutcome(tuned), Gain: Gains(base, tuned, Options{Resamples: 20})}
+	for _, name := range []string{"reward", "categories/c", "rewards/x"} {
+		if g := r.Gain[name]; !near(g.Mean, 0.2) || g.Samples != 1 {
+			t.Errorf("gain of %s is %+v, want 0.2 over 1 sample", name, g)
+		}
+	}
+	if g := Gains(tuned, base, Options{})["reward"]; !near(g.Mean, -0.2) || g.Samples != 1 {
+		t.Errorf("the other way round the gain is %+v, want -0.2 over 1 sample", g)
+	}
+	if g, ok := r.Gain["categories/b"]; ok {
+		t.Errorf("a category that was scored once has the gain %v", g)
+	}
+	if v, ok := r.Tuned.Categories["b"]; !ok || v.Known() {
+		t.Errorf("the category without a score is %v, %t; want NaN", v, ok)
+	}
+	for _, want := range []string{"base 0 of 4, tuned 3 of 4", "(3 times) by x: timed out", "over 1."} {
+		if !strings.Contains(r.Unscored(), want) {
+			t.Errorf("%q does not say %q", r.Unscored(), want)
+		}
+	}
+	if got := bars(&r); len(got) != 2 || got[0].Tuned != "–" || got[0].Gain != "–" || got[1].Gain != "+0.200" {
+		t.Errorf("bars are %+v", got)
+	}
+	if got := tuned.Modes[0].Score.Unscored(); !strings.HasPrefix(got, "3 of the 4 samples") {
+		t.Errorf("the evaluation says %q", got)
+	}
+	none := evaluation([2]Number{NaN(), NaN()}, [2]Number{NaN(), NaN()})
+	if got := none.Modes[0].Score.Unscored(); !strings.HasPrefix(got, "none of the 4 samples") {
+		t.Errorf("an evaluation without any score says %q", got)
+	}
+	if got := (Result{Base: NewOutcome(base), Tuned: NewOutcome(base)}).Unscored(); got != "" {
+		t.Errorf("without failures: %q", got)
+	}
+}
+
+// Every reward of a sum has a row, also one that scores nothing, and no part does.
+func TestRewardNames(t *testing.T) {
+	p := protocol()
+	sum, err := reward.NewWeighted("total", reward.Term{Reward: brightness{name: "a", fails: -1}, Weight: 1}, reward.Term{Reward: brightness{name: "b", fails: 1}, Weight: 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Reward = sum
+	m, _, err := p.Run(t.Context(), ramp{}, ODE40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := NewOutcome(Evaluation{Modes: []ModeScore{m}})
+	if got := (Result{Base: o, Tuned: o}).RewardNames(); !slices.Equal(got, []string{"a", "b", "extra"}) {
+		t.Errorf("rewards are %q", got)
+	}
+	if _, ok := o.Rewards["a/half"]; !ok {
+		t.Errorf("a part is missing: %v", o.Rewards)
 	}
 }

@@ -24,10 +24,12 @@ func NewOutcome(e Evaluation) Outcome {
 	return o
 }
 
-// A Gain is a difference tuned - base on the same prompts and noise.
+// A Gain is a difference tuned - base on the same prompts and noise, over the samples that
+// were scored both times.
 type Gain struct {
 	Mean     Number    `json:"mean"`
 	Interval [2]Number `json:"interval"` // 95 %, paired over prompts
+	Samples  int       `json:"samples"`  // scored both times
 }
 
 // A Result is the file result.json of a run.
@@ -36,7 +38,7 @@ type Result struct {
 	Seconds  float64         `json:"seconds"` // of the whole run, evaluations included
 	Base     Outcome         `json:"base"`
 	Tuned    Outcome         `json:"tuned"`
-	Gain     map[string]Gain `json:"gain"` // "reward", "judge" and "categories/NAME" in the headline mode
+	Gain     map[string]Gain `json:"gain"` // "reward", "judge", "rewards/NAME" and "categories/NAME" in the headline mode
 	Warnings []Warning       `json:"warnings"`
 	// Floor is the Fréchet distance that as many real pictures get; 0 if unknown.
 	Floor Number `json:"frechet_floor"`
@@ -53,19 +55,52 @@ func Gains(base, tuned Evaluation, o Options) map[string]Gain {
 	if !samePrompts(a, b) {
 		return gains
 	}
-	all := wholeRange(len(a))
-	add := func(name string, stat func(groups []group, pick []int) float64) {
-		diff := func(pick []int) float64 { return stat(b, pick) - stat(a, pick) }
-		if g := (Gain{Number(diff(all)), Bootstrap(len(a), o.Resamples, o.Seed, diff)}); g.Mean.Known() {
-			gains[name] = g
+	add := func(name string, value reading, stat func(groups []group, pick []int) float64) {
+		x, y, n := scoredTwice(a, b, value)
+		if n == 0 {
+			return
 		}
+		diff := func(pick []int) float64 { return stat(y, pick) - stat(x, pick) }
+		gains[name] = Gain{Number(diff(wholeRange(len(a)))), Bootstrap(len(a), o.Resamples, o.Seed, diff), n}
 	}
-	add("reward", func(g []group, p []int) float64 { return meanReward(g, p, o.Average, rewardOf) })
-	add("judge", func(g []group, p []int) float64 { return meanReward(g, p, o.Average, judgeOf) })
-	for _, name := range sortedKeys(categoryMeans(a, all)) {
-		add("categories/"+name, func(g []group, p []int) float64 { return tallies(g, p, rewardOf)[name].mean() })
+	mean := func(name string, avg Average, value reading) {
+		add(name, value, func(g []group, p []int) float64 { return meanReward(g, p, avg, value) })
+	}
+	mean("reward", o.Average, rewardOf)
+	mean("judge", o.Average, judgeOf)
+	for _, name := range sortedKeys(rewardMeans(base.Modes[0].Rows)) {
+		mean("rewards/"+name, OverSamples, namedOf(name))
+	}
+	for _, name := range sortedKeys(categoryMeans(a, wholeRange(len(a)))) {
+		within := func(r Row) (float64, bool) {
+			v, ok := rewardOf(r)
+			return v, ok && r.Category == name
+		}
+		mean("categories/"+name, OverSamples, within)
 	}
 	return gains
+}
+
+// scoredTwice returns the rows of a and b, prompt by prompt, of the samples that have a
+// reading in both, and their number.
+func scoredTwice(a, b []group, value reading) (x, y []group, n int) {
+	x, y = make([]group, len(a)), make([]group, len(b))
+	for i := range a {
+		other := map[int]Row{}
+		for _, r := range b[i].rows {
+			if _, ok := value(r); ok {
+				other[r.Sample] = r
+			}
+		}
+		for _, r := range a[i].rows {
+			of, both := other[r.Sample]
+			if _, ok := value(r); ok && both {
+				x[i].rows, y[i].rows = append(x[i].rows, r), append(y[i].rows, of)
+				n++
+			}
+		}
+	}
+	return x, y, n
 }
 
 func samePrompts(a, b []group) bool {

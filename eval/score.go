@@ -18,13 +18,14 @@ type Row struct {
 	Reward   Number            `json:"reward"` // null if Error is set
 	Rewards  map[string]Number `json:"rewards,omitempty"`
 	Judge    Number            `json:"judge"`
-	Error    string            `json:"error,omitempty"` // why the reward could not score the sample
+	Error    string            `json:"error,omitempty"`  // why the reward could not score the sample
+	Causes   []string          `json:"causes,omitempty"` // in short, of every reward that could not, such as "text: timed out"
 }
 
 // A Score sums up the rows of one evaluation in one mode.
 //
 // A sample that could not be scored is left out of every mean and counted in
-// Failed.
+// Failed. A category or a reward without any score has NaN.
 type Score struct {
 	Reward     Number               `json:"reward"`
 	Judge      Number               `json:"judge"`
@@ -36,6 +37,7 @@ type Score struct {
 	Agreement  Agreement            `json:"agreement,omitzero"`  // judge against reward, sample by sample
 	Samples    int                  `json:"samples"`
 	Failed     int                  `json:"failed"`
+	Failures   map[string]int       `json:"failures,omitempty"` // samples by the Causes of their rows
 }
 
 // Interval returns the 95 % interval of a figure, NaN if there is none.
@@ -110,6 +112,12 @@ func Summarize(rows []Row, images []task.Image, o Options) Score {
 		if r.Error != "" {
 			s.Failed++
 		}
+		for _, cause := range r.Causes {
+			if s.Failures == nil {
+				s.Failures = map[string]int{}
+			}
+			s.Failures[cause]++
+		}
 	}
 	var spread *spread
 	if o.Reference != nil && len(images) > 0 {
@@ -158,6 +166,13 @@ func rewardOf(r Row) (float64, bool) {
 }
 
 func judgeOf(r Row) (float64, bool) { return float64(r.Judge), r.Judge.Known() }
+
+func namedOf(name string) reading {
+	return func(r Row) (float64, bool) {
+		v, ok := r.Rewards[name]
+		return float64(v), ok && v.Known()
+	}
+}
 
 // tally is a mean in the making.
 type tally struct {
@@ -209,26 +224,30 @@ func tallies(groups []group, pick []int, value reading) map[string]tally {
 	return m
 }
 
-// categoryMeans returns the mean reward per named category.
+// categoryMeans returns the mean reward per named category, NaN for one without a score.
 func categoryMeans(groups []group, pick []int) map[string]Number {
 	means := map[string]Number{}
-	for name, t := range tallies(groups, pick, rewardOf) {
-		if name != "" {
-			means[name] = Number(t.mean())
+	scored := tallies(groups, pick, rewardOf)
+	for _, g := range pick {
+		for _, r := range groups[g].rows {
+			if r.Category != "" {
+				means[r.Category] = Number(scored[r.Category].mean())
+			}
 		}
 	}
 	return means
 }
 
-// rewardMeans returns the mean of each named reward over the scored rows.
+// rewardMeans returns the mean of each named reward over the rows that it scored.
 func rewardMeans(rows []Row) map[string]Number {
 	sums := map[string]tally{}
 	for _, r := range rows {
 		for name, v := range r.Rewards {
-			if r.Error == "" && v.Known() {
-				t := sums[name]
-				sums[name] = tally{t.sum + float64(v), t.n + 1}
+			t := sums[name]
+			if v.Known() {
+				t = tally{t.sum + float64(v), t.n + 1}
 			}
+			sums[name] = t
 		}
 	}
 	means := map[string]Number{}

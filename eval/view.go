@@ -20,7 +20,9 @@ type view struct {
 	Cards                    []card
 	Modes                    []modeRow
 	Pairs                    []pair
+	Rewards                  []rewardRow
 	Categories               []bar
+	Unscored                 string // how many samples had no score; may be ""
 	Charts                   []chartView
 	Strips                   []strip
 	Environment              []fact
@@ -36,6 +38,9 @@ type modeRow struct {
 }
 
 type modeCell struct{ Base, BaseInterval, Tuned, TunedInterval string }
+
+// rewardRow is one configured reward.
+type rewardRow struct{ Name, Base, Tuned, Gain, Interval string }
 
 // bar compares base and tuned in one category; widths in percent.
 type bar struct {
@@ -66,6 +71,7 @@ func newView(r Report) view {
 	}
 	if res := r.Result; res != nil {
 		v.Cards, v.Modes, v.Categories = cards(res, r.limits()), modeRows(res), bars(res)
+		v.Rewards, v.Unscored = rewardRows(res), res.Unscored()
 		v.Verdict = verdict(res, r.Warnings, r.limits())
 	}
 	for _, c := range Charts(r) {
@@ -180,29 +186,47 @@ func withInterval(s Score, f figure) (value, between string) {
 	return format(float64(v)), between
 }
 
+func rewardRows(res *Result) []rewardRow {
+	var rows []rewardRow
+	for _, name := range res.RewardNames() {
+		row := rewardRow{name, format(float64(Figure(res.Base.Rewards, name))), format(float64(Figure(res.Tuned.Rewards, name))), "–", ""}
+		if g, ok := res.Gain["rewards/"+name]; ok {
+			row.Gain = signed(g.Mean)
+			if g.Interval[0].Known() {
+				row.Interval = signed(g.Interval[0]) + " to " + signed(g.Interval[1])
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
 func bars(res *Result) []bar {
-	var out []bar
-	top := 0.0
-	names := sortedKeys(res.Tuned.Categories)
+	names := res.CategoryNames()
 	if len(names) < 2 {
 		return nil
 	}
+	top := 1.0 // rewards in [0, 1] keep their scale
 	for _, name := range names {
-		top = max(top, float64(res.Tuned.Categories[name]), float64(res.Base.Categories[name]))
-	}
-	if top <= 1 {
-		top = 1 // rewards in [0, 1] keep their scale
-	}
-	width := func(v Number) float64 { return math.Round(max(0, float64(v))/top*1000) / 10 }
-	for _, name := range names {
-		tuned, base := res.Tuned.Categories[name], NaN()
-		if v, ok := res.Base.Categories[name]; ok {
-			base = v
+		for _, v := range []Number{Figure(res.Base.Categories, name), Figure(res.Tuned.Categories, name)} {
+			if v.Known() {
+				top = max(top, float64(v))
+			}
 		}
+	}
+	width := func(v Number) float64 {
+		if !v.Known() {
+			return 0
+		}
+		return math.Round(max(0, float64(v))/top*1000) / 10
+	}
+	var out []bar
+	for _, name := range names {
+		base, tuned := Figure(res.Base.Categories, name), Figure(res.Tuned.Categories, name)
 		b := bar{Name: name, Base: format(float64(base)), Tuned: format(float64(tuned)),
-			TunedWidth: width(tuned), Gain: "–"}
-		if base.Known() {
-			b.BaseWidth, b.Gain = width(base), signed(tuned-base)
+			BaseWidth: width(base), TunedWidth: width(tuned), Gain: "–"}
+		if g, ok := res.Gain["categories/"+name]; ok {
+			b.Gain = signed(g.Mean)
 		}
 		out = append(out, b)
 	}

@@ -112,6 +112,9 @@ func printEvaluation(w io.Writer, e eval.Evaluation) error {
 	}
 	line("", func(m eval.ModeScore) string { return m.Mode.Name })
 	line("pictures", func(m eval.ModeScore) string { return fmt.Sprint(m.Score.Samples) })
+	if slices.ContainsFunc(e.Modes, func(m eval.ModeScore) bool { return m.Score.Failed > 0 }) {
+		line("without a reward", func(m eval.ModeScore) string { return fmt.Sprint(m.Score.Failed) })
+	}
 	row("reward", func(m eval.ModeScore) eval.Number { return m.Score.Reward })
 	row("judge", func(m eval.ModeScore) eval.Number { return m.Score.Judge })
 	row("Fréchet distance", func(m eval.ModeScore) eval.Number { return m.Score.Frechet })
@@ -122,12 +125,7 @@ func printEvaluation(w io.Writer, e eval.Evaluation) error {
 		func(s eval.Score) map[string]eval.Number { return s.Rewards },
 	} {
 		for _, name := range slices.Sorted(maps.Keys(part(e.Modes[0].Score))) {
-			row("  "+name, func(m eval.ModeScore) eval.Number {
-				if v, ok := part(m.Score)[name]; ok {
-					return v
-				}
-				return eval.NaN()
-			})
+			row("  "+name, func(m eval.ModeScore) eval.Number { return eval.Figure(part(m.Score), name) })
 		}
 	}
 	return t.Flush()

@@ -15,29 +15,37 @@ import (
 func printResult(w io.Writer, r eval.Result) error {
 	t := newTable(w)
 	row := func(name, gain string, base, tuned eval.Number) { // gain is the key of r.Gain, "" if it has none
-		if !base.Known() && !tuned.Known() {
-			return
-		}
 		fmt.Fprintf(t, "%s\t%s\t%s", name, figure(base), figure(tuned))
 		if g, ok := r.Gain[gain]; ok {
-			fmt.Fprintf(t, "\t%+.3f, 95 %%: %+.3f to %+.3f", float64(g.Mean), float64(g.Interval[0]), float64(g.Interval[1]))
+			fmt.Fprintf(t, "\t%s, 95 %%: %s to %s", g.Mean.Text("%+.3f"), g.Interval[0].Text("%+.3f"), g.Interval[1].Text("%+.3f"))
 		}
 		fmt.Fprintln(t)
 	}
+	measured := func(name, gain string, base, tuned eval.Number) {
+		if base.Known() || tuned.Known() {
+			row(name, gain, base, tuned)
+		}
+	}
 	fmt.Fprintln(t, "held-out prompts\tbase\ttuned\tgain")
 	row("reward", "reward", r.Base.Reward, r.Tuned.Reward)
-	row("judge", "judge", r.Base.Judge, r.Tuned.Judge)
-	row("Fréchet distance", "", r.Base.Frechet, r.Tuned.Frechet)
-	row("diversity", "", r.Base.Diversity, r.Tuned.Diversity)
-	row("KL to base", "", r.Base.KLToBase, r.Tuned.KLToBase)
-	for _, name := range slices.Sorted(maps.Keys(r.Base.Categories)) {
-		row(name, "categories/"+name, r.Base.Categories[name], r.Tuned.Categories[name])
+	measured("judge", "judge", r.Base.Judge, r.Tuned.Judge)
+	measured("Fréchet distance", "", r.Base.Frechet, r.Tuned.Frechet)
+	measured("diversity", "", r.Base.Diversity, r.Tuned.Diversity)
+	measured("KL to base", "", r.Base.KLToBase, r.Tuned.KLToBase)
+	for _, name := range r.RewardNames() {
+		row("reward "+name, "rewards/"+name, eval.Figure(r.Base.Rewards, name), eval.Figure(r.Tuned.Rewards, name))
+	}
+	for _, name := range r.CategoryNames() {
+		row(name, "categories/"+name, eval.Figure(r.Base.Categories, name), eval.Figure(r.Tuned.Categories, name))
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Base.Modes)) {
-		row("reward, "+name, "", r.Base.Modes[name].Reward, r.Tuned.Modes[name].Reward)
+		measured("reward, "+name, "", r.Base.Modes[name].Reward, r.Tuned.Modes[name].Reward)
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if text := r.Unscored(); text != "" {
+		fmt.Fprintln(w, display.Text(text))
 	}
 	for _, warning := range r.Warnings {
 		fmt.Fprintln(w, display.Text(fmt.Sprintf("warning: %s: %s", warning.Name, warning.Message)))
@@ -46,9 +54,4 @@ func printResult(w io.Writer, r eval.Result) error {
 }
 
 // figure returns n with three decimals, a dash if it was not measured.
-func figure(n eval.Number) string {
-	if !n.Known() {
-		return "–"
-	}
-	return fmt.Sprintf("%.3f", float64(n))
-}
+func figure(n eval.Number) string { return n.Text("%.3f") }

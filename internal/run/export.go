@@ -80,16 +80,26 @@ func (s *Session) write(dir string, format Format, theta policy.Theta, name stri
 var cardFile embed.FS
 
 var cardTemplate = template.Must(template.New("card.md").Funcs(template.FuncMap{
-	"figure": func(n eval.Number) string {
-		if !n.Known() {
-			return "–"
-		}
-		return fmt.Sprintf("%.3f", float64(n))
-	},
+	"figure":  func(n eval.Number) string { return n.Text("%.3f") },
+	"of":      eval.Figure,
+	"gain":    gained,
 	"command": shell.Line,
 	"text":    display.Markdown,
 	"fenced":  fenced,
 }).ParseFS(cardFile, "card.md"))
+
+// gained returns a gain of result with its interval, a dash if it was not measured.
+func gained(result eval.Result, key string) string {
+	g, ok := result.Gain[key]
+	if !ok {
+		return "–"
+	}
+	text := g.Mean.Text("%+.3f")
+	if g.Interval[0].Known() {
+		text += fmt.Sprintf(" (95 %%: %s to %s)", g.Interval[0].Text("%+.3f"), g.Interval[1].Text("%+.3f"))
+	}
+	return text
+}
 
 // fenced returns text as a block of code in a language. The fence is longer than any in it.
 func fenced(language, text string) string {

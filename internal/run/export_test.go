@@ -71,8 +71,9 @@ func TestHostileCard(t *testing.T) {
 		c := config.Default()
 		c.Model.Path = text
 		figures := map[string]eval.Number{text: 0.5}
+		score := eval.Score{Categories: figures, Rewards: figures, Samples: 2, Failed: 1, Failures: map[string]int{text: 1}}
 		b, err := modelCard(eval.RunInfo{Name: text, Version: text, Revision: text, Command: []string{"finetune", text}}, eval.Result{
-			Task: text, Base: eval.Outcome{Score: eval.Score{Categories: figures}}, Tuned: eval.Outcome{Score: eval.Score{Categories: figures}},
+			Task: text, Base: eval.Outcome{Score: score}, Tuned: eval.Outcome{Score: score},
 			Warnings: []eval.Warning{{Name: text, Message: text}},
 		}, &c)
 		if err != nil {
@@ -81,7 +82,7 @@ func TestHostileCard(t *testing.T) {
 		return string(b)
 	}
 	want := marks(card("harmless"))
-	if len(want) < 25 || !slices.Contains(want, "| 3") {
+	if len(want) < 25 || !slices.Contains(want, "| 4") {
 		t.Fatalf("the marks of the harmless card are %q", want)
 	}
 	for _, text := range []string{

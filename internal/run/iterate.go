@@ -53,6 +53,9 @@ func (r *trainRun) full(ctx context.Context, s *sampler, iteration int, line eva
 // evaluated records an evaluation of the course of s, and measures its divergence.
 func (r *trainRun) evaluated(ctx context.Context, s *sampler, e eval.Evaluation, line eval.Metrics) error {
 	measureEvaluation(line, e)
+	if text := e.Modes[0].Score.Unscored(); text != "" {
+		r.say("warning: iteration %d: %s", e.Iteration, text)
+	}
 	var err error
 	if line[eval.KeyEvalKL], err = r.judge.divergence(ctx, s); err != nil {
 		return err

@@ -150,13 +150,17 @@ func measureTerms(m eval.Metrics, updates []grpo.Pass, refers bool) {
 	}
 }
 
-// measureEvaluation adds the headline figures of an evaluation.
+// measureEvaluation adds the headline figures of an evaluation, and those of each reward.
 func measureEvaluation(m eval.Metrics, e eval.Evaluation) {
 	s := e.Modes[0].Score
-	for key, v := range map[string]eval.Number{
+	figures := map[string]eval.Number{
 		eval.KeyEvalReward: s.Reward, eval.KeyEvalJudge: s.Judge,
 		eval.KeyEvalFrechet: s.Frechet, eval.KeyEvalDivers: s.Diversity,
-	} {
+	}
+	for name, v := range s.Rewards {
+		figures[eval.EvalRewardKey(name)] = v
+	}
+	for key, v := range figures {
 		if v.Known() {
 			m[key] = v
 		}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -153,6 +155,14 @@ func TestEvaluationOnlyRewards(t *testing.T) {
 		e := parse[eval.Evaluation](t, filepath.Join(dir, eval.EvaluationFile(2)))
 		if v, ok := e.Modes[0].Score.Rewards[reward]; !ok || !v.Known() || v != e.Modes[0].Score.Rewards["text"] {
 			t.Errorf("%s: evaluations report %v for it, and %v for the same reward in training", name, v, e.Modes[0].Score.Rewards["text"])
+		}
+		line, err := os.ReadFile(filepath.Join(dir, "metrics.jsonl"))
+		if key := eval.EvalRewardKey(reward); err != nil || strings.Count(string(line), strconv.Quote(key)) != 2 {
+			t.Errorf("%s: the base and the result have no %s in metrics.jsonl: %s %v", name, key, line, err)
+		}
+		card, err := os.ReadFile(filepath.Join(dir, "export", "README.md"))
+		if err != nil || !strings.Contains(string(card), "\n| reward "+reward+" | ") || !strings.Contains(string(card), "\n| reward text | ") {
+			t.Errorf("%s: the model card has no row of every reward: %s %v", name, card, err)
 		}
 	}
 }
