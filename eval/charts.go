@@ -1,8 +1,10 @@
 package eval
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Charts returns the curves of a run that has any, in the order of a report.
@@ -10,7 +12,7 @@ func Charts(r Report) []Chart {
 	all := []Chart{
 		heldOut(r.Evaluations),
 		relativeQuality(r.Evaluations, r.limits()),
-		trainingReward(r.Metrics),
+		trainingReward(r.Metrics, r.Run.Weights),
 		divergence(r.Metrics),
 		ratio(r.Metrics),
 		measured(r.Metrics, Chart{Title: "Clip fraction", ZeroBased: true,
@@ -97,17 +99,36 @@ func relativeQuality(evals []Evaluation, l Limits) Chart {
 	return c
 }
 
-// trainingReward is the mean reward of the rollouts, and each configured reward if
-// there are several.
-func trainingReward(lines []Metrics) Chart {
+// trainingReward is the mean reward of the rollouts, and each configured reward if there are
+// several: those with a weight first, parts last.
+func trainingReward(lines []Metrics, weights map[string]float64) Chart {
+	c := Chart{Title: "Training reward", Note: "On training prompts with the training sampler; pale: each iteration."}
 	keys := []named{{"reward", KeyRewardMean}}
-	if names := rewardNames(lines); len(names) > 1 {
-		for _, name := range names[:min(len(names), colours-1)] {
-			keys = append(keys, named{name, RewardKey(name)})
-		}
+	names := rewardNames(lines)
+	if len(names) < 2 {
+		return measured(lines, c, keys...)
 	}
-	return measured(lines, Chart{Title: "Training reward",
-		Note: "On training prompts with the training sampler; pale: each iteration."}, keys...)
+	slices.SortStableFunc(names, func(a, b string) int {
+		return cmp.Compare(chartRank(a, names, weights), chartRank(b, names, weights))
+	})
+	for _, name := range names[:min(len(names), colours-1)] {
+		keys = append(keys, named{name, RewardKey(name)})
+	}
+	if left := len(names) - (colours - 1); left > 0 {
+		c.Note += fmt.Sprintf(" %d more in metrics.jsonl.", left)
+	}
+	return measured(lines, c, keys...)
+}
+
+// chartRank is 0 for a reward that is trained on, 1 for others and 2 for parts.
+func chartRank(name string, names []string, weights map[string]float64) int {
+	switch {
+	case weights[name] != 0:
+		return 0
+	case isPart(name, names):
+		return 2
+	}
+	return 1
 }
 
 // divergence shows how far the model has moved: on training samples, or along the way of

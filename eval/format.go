@@ -13,6 +13,9 @@ func signed(v Number) string {
 		return "–"
 	}
 	s := format(math.Abs(float64(v)))
+	if s == "0" {
+		return s
+	}
 	if v < 0 {
 		return "−" + s
 	}

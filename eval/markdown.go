@@ -43,7 +43,7 @@ func (s Spread) text(format string, a ArmFigures) string {
 	if s.N == 0 {
 		return "–"
 	}
-	text := fmt.Sprintf(format, s.Mean)
+	text := s.Mean.Text(format)
 	if s.HalfRange > 0 {
 		text += " ± " + fmt.Sprintf(strings.ReplaceAll(format, "+", ""), s.HalfRange)
 	}

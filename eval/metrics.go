@@ -75,6 +75,10 @@ func RewardSecondsKey(name string) string { return "reward/" + name + "/seconds"
 // had kept.
 func RewardCachedKey(name string) string { return "reward/" + name + "/cached" }
 
+// RewardFailedKey is the key of the number of samples that one configured reward could not
+// score for a reason.
+func RewardFailedKey(name, reason string) string { return "reward/" + name + "/failed/" + reason }
+
 // EvalRewardKey is the key of the mean of one configured reward, or of a part of it, on
 // held-out prompts.
 func EvalRewardKey(name string) string { return KeyEvalReward + "/" + name }

@@ -58,7 +58,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range append(slices.Clone(Keys), RewardKey("NAME"), RewardSecondsKey("NAME"), RewardCachedKey("NAME"), EvalRewardKey("NAME"), "step/K/ratio_std", "step/K/kl") {
+	for _, key := range append(slices.Clone(Keys), RewardKey("NAME"), RewardSecondsKey("NAME"), RewardCachedKey("NAME"), EvalRewardKey("NAME"), RewardFailedKey("NAME", "REASON"), "step/K/ratio_std", "step/K/kl") {
 		if !strings.Contains(string(doc), "`"+key+"`") {
 			t.Errorf("docs/metrics.md does not define %s", key)
 		}

@@ -58,6 +58,9 @@ func (r *Report) complete() {
 	}
 	r.Warnings = Watch(history, r.limits())
 	base, last := r.Evaluations[0], r.Evaluations[len(r.Evaluations)-1]
+	if last.Iteration == base.Iteration {
+		last = Evaluation{Modes: []ModeScore{{Mode: base.Modes[0].Mode, Score: Summarize(nil, nil, Options{}), KL: NaN()}}}
+	}
 	r.Result = &Result{Task: r.Run.Task, Seconds: r.Run.Seconds, Base: NewOutcome(base), Tuned: NewOutcome(last),
 		Gain: Gains(base, last, Options{Average: r.Run.Average, Resamples: 500}), Warnings: r.Warnings}
 }

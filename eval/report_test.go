@@ -201,3 +201,70 @@ func wellFormed(t *testing.T, svg []byte, name string) int {
 		}
 	}
 }
+
+// TestReportOfFailedRun: the page says why a run failed and what rewards failed to score, and
+// has no figures of a tuned model that was never measured.
+func TestReportOfFailedRun(t *testing.T) {
+	part := maps.Clone(finishedRun())
+	delete(part, "result.json")
+	for name := range part {
+		if strings.HasPrefix(name, "eval/") && name != EvaluationFile(0) {
+			delete(part, name)
+		}
+	}
+	info, err := json.Marshal(RunInfo{State: "failed", Error: "reward \"ocr\" is gone"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	part["run.json"] = &fstest.MapFile{Data: info}
+	lines := Metrics{KeyIteration: 1, KeySamples: 8, KeyRewardFailed: 2, RewardFailedKey("ocr", "timed out"): 2}.AppendJSON(nil)
+	lines = Metrics{KeyIteration: 2, KeySamples: 16, KeyRewardFailed: 2, RewardFailedKey("ocr", "refused"): 1, RewardFailedKey("ocr", "timed out"): 1}.AppendJSON(lines)
+	part["metrics.jsonl"] = &fstest.MapFile{Data: lines}
+	r, err := FromRun(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := WriteHTML(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"reward &#34;ocr&#34; is gone", "none of the tuned model",
+		"4 of 16 samples (25.0 %) had no reward, most often (3 times) by ocr: timed out (ocr: refused 1; ocr: timed out 3)"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	for _, c := range newView(r).Cards {
+		if c.Tuned != "–" || c.Change != "–" || c.Class != "" || c.Interval != "" && c.Name != "Fréchet distance" {
+			t.Errorf("the card of a model that was not measured is %+v", c)
+		}
+	}
+}
+
+// TestTrainingRewardChart: rewards with a weight come before others, and parts last.
+func TestTrainingRewardChart(t *testing.T) {
+	line := Metrics{KeyIteration: 1, KeyRewardMean: 1}
+	for _, name := range []string{"a", "a/1", "a/2", "b", "c", "d", "z"} {
+		line[RewardKey(name)] = 1
+	}
+	c := trainingReward([]Metrics{line}, map[string]float64{"a": 0, "z": 1})
+	var names []string
+	for _, s := range c.named() {
+		names = append(names, s.Name)
+	}
+	if got := strings.Join(names, " "); got != "reward z a b c d" || !strings.Contains(c.Note, " 2 more ") {
+		t.Errorf("the chart has %q and says %q", got, c.Note)
+	}
+}
+
+// TestNoMinusZero: what rounds to zero has no sign.
+func TestNoMinusZero(t *testing.T) {
+	for got, want := range map[string]string{
+		Number(-0.0001).Text("%.3f"): "0.000", Number(-0.0001).Text("%+.3f"): "+0.000", Number(-0.01).Text("%.3f"): "-0.010",
+		NaN().Text("%.3f"): "–", signed(-5.6e-17): "0", format(-5.6e-17): "0", format(-2e-6): "-2e-6",
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

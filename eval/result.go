@@ -40,6 +40,7 @@ type Result struct {
 	Tuned    Outcome         `json:"tuned"`
 	Gain     map[string]Gain `json:"gain"` // "reward", "judge", "rewards/NAME" and "categories/NAME" in the headline mode
 	Warnings []Warning       `json:"warnings"`
+	Losses   Losses          `json:"training_losses"` // samples of training without a score
 	// Floor is the Fréchet distance that as many real pictures get; 0 if unknown.
 	Floor Number `json:"frechet_floor"`
 }

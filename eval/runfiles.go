@@ -17,23 +17,24 @@ import (
 
 // RunInfo is the file run.json of a run folder.
 type RunInfo struct {
-	Name          string            `json:"name"`
-	Task          string            `json:"task"`
-	State         string            `json:"state"` // created, running, stopped, failed or done
-	PID           int               `json:"pid"`
-	Version       string            `json:"version"`
-	Revision      string            `json:"revision"`
-	Seed          int64             `json:"seed"`
-	Iterations    int               `json:"iterations"`     // planned
-	BestIteration int               `json:"best_iteration"` // with the highest held-out reward on the way; its checkpoint is kept
-	Command       []string          `json:"command"`        // program and arguments, as given
-	Started       time.Time         `json:"started,omitzero"`
-	Ended         time.Time         `json:"ended,omitzero"`
-	Seconds       float64           `json:"seconds"`               // of work, pauses excluded
-	Environment   map[string]string `json:"environment,omitempty"` // such as "go", "cpu", "os"
-	Error         string            `json:"error,omitempty"`       // why it failed
-	Average       Average           `json:"average"`               // of the headline reward
-	Limits        Limits            `json:"limits,omitzero"`       // of the monitor; zero: DefaultLimits
+	Name          string             `json:"name"`
+	Task          string             `json:"task"`
+	State         string             `json:"state"` // created, running, stopped, failed or done
+	PID           int                `json:"pid"`
+	Version       string             `json:"version"`
+	Revision      string             `json:"revision"`
+	Seed          int64              `json:"seed"`
+	Iterations    int                `json:"iterations"`     // planned
+	BestIteration int                `json:"best_iteration"` // with the highest held-out reward on the way; its checkpoint is kept
+	Command       []string           `json:"command"`        // program and arguments, as given
+	Started       time.Time          `json:"started,omitzero"`
+	Ended         time.Time          `json:"ended,omitzero"`
+	Seconds       float64            `json:"seconds"`               // of work, pauses excluded
+	Environment   map[string]string  `json:"environment,omitempty"` // such as "go", "cpu", "os"
+	Error         string             `json:"error,omitempty"`       // why it failed
+	Average       Average            `json:"average"`               // of the headline reward
+	Limits        Limits             `json:"limits,omitzero"`       // of the monitor; zero: DefaultLimits
+	Weights       map[string]float64 `json:"weights,omitempty"`     // of the rewards that training asks, by name
 }
 
 // A SampleSet is the file samples.json of one folder of pictures. The same prompts

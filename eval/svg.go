@@ -251,13 +251,16 @@ func bandPath(s Series, px, py func(float64) float64) string {
 	return "M" + strings.Join(there, "L") + "L" + strings.Join(back, "L") + "Z"
 }
 
+// roundoff is where figures are the rounding of sums: they are shown as zero.
+const roundoff = 1e-9
+
 // format writes a value for people: three decimals where they mean something.
 func format(v float64) string {
 	a := math.Abs(v)
 	switch {
 	case math.IsNaN(v) || math.IsInf(v, 0):
 		return "–"
-	case a == 0:
+	case a < roundoff:
 		return "0"
 	case a < 0.001:
 		return shortExponent(fmt.Sprintf("%.1e", v))

@@ -80,3 +80,45 @@ func (r Result) CategoryNames() []string {
 func isPart(name string, names []string) bool {
 	return slices.ContainsFunc(names, func(of string) bool { return strings.HasPrefix(name, of+"/") })
 }
+
+// Losses are the samples of training that had no score.
+type Losses struct {
+	Samples int            `json:"samples"` // drawn for training
+	Failed  int            `json:"failed"`
+	Causes  map[string]int `json:"causes,omitempty"` // samples by reward and reason, such as "text: timed out"
+}
+
+// NewLosses adds up the lines of metrics.jsonl.
+func NewLosses(lines []Metrics) Losses {
+	l := Losses{Causes: map[string]int{}}
+	for _, m := range lines {
+		l.Samples = max(l.Samples, int(m[KeySamples]))
+		if n := m[KeyRewardFailed]; n.Known() {
+			l.Failed += int(n)
+		}
+		for key, n := range m {
+			name, reason, ok := strings.Cut(strings.TrimPrefix(key, "reward/"), "/failed/")
+			if ok && n.Known() {
+				l.Causes[name+": "+reason] += int(n)
+			}
+		}
+	}
+	return l
+}
+
+// String says how many samples had no score, their share, and why; "" if all had one.
+func (l Losses) String() string {
+	if l.Failed == 0 {
+		return ""
+	}
+	share := 100 * float64(l.Failed) / float64(max(l.Samples, l.Failed))
+	text := fmt.Sprintf("In training %d of %d samples (%.1f %%) had no reward%s", l.Failed, l.Samples, share, mostOften(l.Causes))
+	if len(l.Causes) > 1 {
+		var all []string
+		for _, cause := range sortedKeys(l.Causes) {
+			all = append(all, fmt.Sprintf("%s %d", cause, l.Causes[cause]))
+		}
+		text += " (" + strings.Join(all, "; ") + ")"
+	}
+	return text + "."
+}

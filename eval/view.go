@@ -13,6 +13,7 @@ import (
 // view is a Report in words, pictures and coordinates: what the template prints.
 type view struct {
 	Title, Task, State, Lead string
+	Error                    string // why the run failed; may be ""
 	Facts                    []fact
 	Style                    template.CSS
 	Warnings                 []Warning
@@ -22,6 +23,7 @@ type view struct {
 	Pairs                    []pair
 	Rewards                  []rewardRow
 	Categories               []bar
+	Losses                   string // how many samples of training had no score; may be ""
 	Unscored                 string // how many samples had no score; may be ""
 	Charts                   []chartView
 	Strips                   []strip
@@ -61,8 +63,9 @@ type legend struct {
 
 func newView(r Report) view {
 	v := view{
-		Title: r.Run.Name, Task: r.Run.Task, State: r.Run.State, Lead: lead(r),
-		Facts: facts(r), Style: template.CSS(pageCSS + chartCSS), // ours
+		Title: r.Run.Name, Task: r.Run.Task, State: r.Run.State, Lead: lead(r), Error: r.Run.Error,
+		Losses: NewLosses(r.Metrics).String(),
+		Facts:  facts(r), Style: template.CSS(pageCSS + chartCSS), // ours
 		Warnings: r.Warnings, Config: r.Config, Command: shell.Line(r.Run.Command),
 		Pairs: pairs(r.Samples), Strips: strips(r.Samples), Environment: environment(r.Run),
 	}
@@ -87,8 +90,11 @@ func newView(r Report) view {
 // lead says the result in one sentence.
 func lead(r Report) string {
 	res := r.Result
-	if res == nil || !res.Tuned.Reward.Known() {
+	switch {
+	case res == nil, !res.Base.Reward.Known() && !res.Tuned.Reward.Known():
 		return "No evaluation yet."
+	case !res.Tuned.Reward.Known():
+		return fmt.Sprintf("The held-out reward of the base is %s; there is none of the tuned model.", format(float64(res.Base.Reward)))
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "Held-out reward went from %s to %s", format(float64(res.Base.Reward)), format(float64(res.Tuned.Reward)))

@@ -47,6 +47,9 @@ func printResult(w io.Writer, r eval.Result) error {
 	if text := r.Unscored(); text != "" {
 		fmt.Fprintln(w, display.Text(text))
 	}
+	if text := r.Losses.String(); text != "" {
+		fmt.Fprintln(w, display.Text(text))
+	}
 	for _, warning := range r.Warnings {
 		fmt.Fprintln(w, display.Text(fmt.Sprintf("warning: %s: %s", warning.Name, warning.Message)))
 	}

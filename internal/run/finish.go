@@ -59,6 +59,11 @@ func (r *trainRun) result(i int) (eval.Result, error) {
 		Floor: r.judge.floor(base.Modes[0].Score.Samples), Seconds: r.elapsed(),
 	}
 	result.Base.KLToBase = 0
+	lines, err := r.folder.lines()
+	if err != nil {
+		return result, err
+	}
+	result.Losses = eval.NewLosses(lines)
 	result.Warnings = eval.WatchFull(eval.Watch(r.points, l), result.Base, result.Tuned, l)
 	if err := writeJSON(r.folder.path(resultFile), result); err != nil {
 		return result, fmt.Errorf("result: %w", err)

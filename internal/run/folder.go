@@ -191,6 +191,19 @@ func (f *folder) state(state string) error {
 	return writeJSON(f.path(runFile), f.info)
 }
 
+// lines returns what metrics.jsonl holds, nothing if there is none.
+func (f *folder) lines() ([]eval.Metrics, error) {
+	file, err := os.Open(f.path(metricsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() // read only
+	return eval.ReadMetrics(file)
+}
+
 // log appends the figures of an iteration to metrics.jsonl and the event file.
 func (f *folder) log(m eval.Metrics) error {
 	if _, err := f.metrics.Write(m.AppendJSON(nil)); err != nil {

@@ -76,6 +76,6 @@ func newInfo(s *Session, o Options) eval.RunInfo {
 	return eval.RunInfo{
 		Task: s.Problem.Name, Version: version, Revision: revision, Seed: s.Config.Seed,
 		Iterations: s.Config.Train.Iterations, Command: o.Command, Started: time.Now().UTC().Truncate(time.Second), Environment: env,
-		Average: s.average, Limits: limits(s.Config.Monitor),
+		Average: s.average, Limits: limits(s.Config.Monitor), Weights: s.rewards.weights(),
 	}
 }

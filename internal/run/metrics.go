@@ -28,6 +28,9 @@ func measure(s grpo.Stats, c config.GRPO) eval.Metrics {
 	for name, part := range s.Parts {
 		m[eval.RewardKey(name)] = eval.Number(part.Mean)
 	}
+	for c, n := range s.Failures {
+		m[eval.RewardFailedKey(c.Reward, string(c.Reason))] = eval.Number(n)
+	}
 	measureUpdates(m, s.Updates, c.AnchorCoef > 0)
 	measureTerms(m, s.Updates, c.KLCoef > 0 || c.AnchorCoef > 0)
 	return m

@@ -189,6 +189,20 @@ func (t *term) useless(results []reward.Result, real bool) error {
 	return nil
 }
 
+// weights returns the weight of each reward that is asked in training.
+func (rs *rewards) weights() map[string]float64 {
+	if rs == nil { // a pretraining without any
+		return nil
+	}
+	weights := map[string]float64{}
+	for _, t := range rs.terms {
+		if !t.evaluation {
+			weights[t.plain.Name()] = t.Weight
+		}
+	}
+	return weights
+}
+
 // evaluated returns the rewards that evaluations alone ask.
 func (rs *rewards) evaluated() (list []reward.Reward) {
 	for _, t := range rs.terms {
