@@ -44,6 +44,7 @@ const (
 	KeyLR           = "lr"
 	KeyEMADecay     = "ema/decay"
 	KeySkipped      = "update/skipped"
+	KeyRollbacks    = "monitor/rollbacks"
 	KeyTimeRollout  = "time/rollout"
 	KeyTimeReward   = "time/reward"
 	KeyTimeUpdate   = "time/update"
@@ -60,7 +61,7 @@ const (
 var Keys = []string{
 	KeyIteration, KeySeconds, KeyRewardMean, KeyRewardStd, KeyRewardFailed, KeyZeroSignal, KeyGroupStd,
 	KeyAdvantage, KeyRatioMean, KeyRatioStd, KeyFirstPass, KeyClip, KeyClipHigh, KeyClipLow, KeyKL,
-	KeyLossPolicy, KeyLossAnchor, KeyLossTotal, KeyGradNorm, KeyGradClipped, KeyLR, KeyEMADecay, KeySkipped,
+	KeyLossPolicy, KeyLossAnchor, KeyLossTotal, KeyGradNorm, KeyGradClipped, KeyLR, KeyEMADecay, KeySkipped, KeyRollbacks,
 	KeyTimeRollout, KeyTimeReward, KeyTimeUpdate, KeyTimeEval, KeySamples,
 	KeyEvalReward, KeyEvalJudge, KeyEvalFrechet, KeyEvalDivers, KeyEvalKL,
 }

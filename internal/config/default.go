@@ -29,7 +29,7 @@ func Default() Config {
 		Eval:    Eval{Every: 10, SamplesPerPrompt: 2, Steps: 40, Solver: "euler", Batch: 8, Final: true, FinalPrompts: 256, FinalSamplesPerPrompt: 2},
 		Samples: Samples{Every: 10, Prompts: 8, PerPrompt: 2},
 		Monitor: Monitor{
-			Rise: 0.05, JudgeFall: 0.02, JudgeLag: 0.25, Frechet: 1.1, Diversity: 0.9, Fall: 0.05, Action: "warn", Failed: 0.05,
+			Rise: 0.05, JudgeFall: 0.02, JudgeLag: 0.25, Frechet: 1.1, Diversity: 0.9, Fall: 0.05, Action: "warn", Rollbacks: 3, Failed: 0.05,
 		},
 		Pretrain: Pretrain{
 			Batch: 64, MicroBatch: 8, LR: 1e-3, Warmup: 100, Schedule: "constant", EMADecay: 0.999, TimeStd: 1,

@@ -52,7 +52,7 @@ var classes = map[string]Class{
 	"samples.every": MayChange, "samples.prompts": MustMatch, "samples.per_prompt": MustMatch,
 
 	"monitor.rise": MayChange, "monitor.judge_fall": MayChange, "monitor.judge_lag": MayChange, "monitor.frechet": MayChange, "monitor.diversity": MayChange,
-	"monitor.fall": MayChange, "monitor.action": MayChange, "monitor.failed": MayChange,
+	"monitor.fall": MayChange, "monitor.action": MayChange, "monitor.rollbacks": MayChange, "monitor.failed": MayChange,
 
 	"reward.NAME.kind": MustMatch, "reward.NAME.weight": MustMatch, "reward.NAME.offset": MustMatch, "reward.NAME.scale": MustMatch, "reward.NAME.when": MustMatch,
 	"reward.NAME.on_failure": MustMatch, "reward.NAME.cache": Free,

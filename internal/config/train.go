@@ -178,8 +178,13 @@ type Monitor struct {
 	Diversity float64 `toml:"diversity" in:"[0,1]"`
 	// Tolerated fall of the reward from its best, as a share of it.
 	Fall float64 `toml:"fall" in:"[0,1]"`
-	// "warn" goes on and says so in log and report; "stop" ends the run.
-	Action string `toml:"action" oneof:"warn stop"`
+	// "warn" goes on and says so in log and report; "stop" ends the run; "rollback" gives the
+	// run the weights, and the optimizer's state, that it had at the best evaluation at which
+	// the monitor had nothing to say, and goes on with the next prompts.
+	Action string `toml:"action" oneof:"warn stop rollback"`
+	// How often action = "rollback" goes back and on. Once more, and the run ends with the
+	// weights that it has gone back to.
+	Rollbacks int `toml:"rollbacks" in:"[0,1e6]"`
 	// Share of the samples of the latest 100 iterations that rewards may fail to score; a run
 	// with more fails, from its third iteration on.
 	Failed float64 `toml:"failed" in:"[0,1]"`

@@ -37,20 +37,21 @@ type checkpoint struct {
 // A checkpointState is what a checkpoint holds besides tensors. It is a part of the
 // manifest.
 type checkpointState struct {
-	Iteration   int               `json:"iteration"`          // iterations done
-	EMAUpdates  int               `json:"ema_updates"`        // the age of the average
-	AdamUpdates int               `json:"optimizer_updates"`  // applied so far
-	LeftOut     int               `json:"left_out"`           // updates in a row, up to the latest
-	Samples     int               `json:"samples"`            // drawn so far
-	Seconds     float64           `json:"seconds"`            // of work so far
-	Best        int               `json:"best_iteration"`     // with the highest held-out reward so far
-	Base        string            `json:"base_sha256"`        // digest of the weights that the run began with
-	Values      map[string]string `json:"values,omitempty"`   // of the recipe; format 1 has none
-	Prompts     promptDigests     `json:"prompts"`            // likewise
-	Pending     eval.Metrics      `json:"pending,omitempty"`  // figures of the last iteration, whose evaluation is still to come
-	Failures    failures          `json:"failures,omitempty"` // of rewards
-	Warned      []string          `json:"warned,omitempty"`   // the warnings that are said once, by name
-	Logs        logMarks          `json:"logs"`               // format 1 has none
+	Iteration   int               `json:"iteration"`           // iterations done
+	EMAUpdates  int               `json:"ema_updates"`         // the age of the average
+	AdamUpdates int               `json:"optimizer_updates"`   // applied so far
+	LeftOut     int               `json:"left_out"`            // updates in a row, up to the latest
+	Samples     int               `json:"samples"`             // drawn so far
+	Seconds     float64           `json:"seconds"`             // of work so far
+	Best        int               `json:"best_iteration"`      // with the highest held-out reward so far
+	Base        string            `json:"base_sha256"`         // digest of the weights that the run began with
+	Values      map[string]string `json:"values,omitempty"`    // of the recipe; format 1 has none
+	Prompts     promptDigests     `json:"prompts"`             // likewise
+	Pending     eval.Metrics      `json:"pending,omitempty"`   // figures of the last iteration, whose evaluation is still to come
+	Failures    failures          `json:"failures,omitempty"`  // of rewards
+	Rollbacks   []int             `json:"rollbacks,omitempty"` // the iterations after which the run went back to earlier weights
+	Warned      []string          `json:"warned,omitempty"`    // the warnings that are said once, by name
+	Logs        logMarks          `json:"logs"`                // format 1 has none
 }
 
 // capture returns the checkpoint of tr, whose slices it shares, and of what state says

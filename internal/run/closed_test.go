@@ -43,6 +43,8 @@ func change(t *testing.T, v reflect.Value) {
 		*x++
 	case *string:
 		*x += "x"
+	case *[]int:
+		*x = append(slices.Clone(*x), 1)
 	case *[]string:
 		*x = append(slices.Clone(*x), "x")
 	case *map[string]string:
@@ -115,7 +117,7 @@ var runState = map[reflect.Type]map[string]string{
 	reflect.TypeFor[trainRun](): {
 		"session": "of the recipe", "options": "of the command line", "folder": "run.json; the best iteration is State.Best",
 		"trainer": "below", "judge": "of the recipe", "base": "of the recipe", "tuned": "draws with the average",
-		"points": "metrics.jsonl, up to State.Iteration", "warned": "State.Warned", "failures": "State.Failures",
+		"points": "metrics.jsonl, up to State.Iteration", "warned": "State.Warned", "failures": "State.Failures", "rollbacks": "State.Rollbacks",
 		"pending": "State.Pending", "samples": "State.Samples", "before": "State.Seconds", "started": "State.Seconds", "saved": "of this process",
 	},
 	reflect.TypeFor[grpo.Trainer](): {

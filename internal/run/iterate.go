@@ -96,7 +96,7 @@ func describe(p eval.Point) string {
 // iterate runs the iterations that are left. The figures of an iteration wait in r.pending
 // for its evaluation; those of the last one for the full protocol.
 func (r *trainRun) iterate(ctx context.Context) error {
-	if err := r.watch(r.session.Config.Monitor); err != nil {
+	if err := r.watch(); err != nil {
 		return err // a resumed run that was stopped after the monitor had ended it
 	}
 	total := r.session.Config.Train.Iterations
@@ -146,6 +146,9 @@ func (r *trainRun) iteration(ctx context.Context) (eval.Metrics, error) {
 	line := measure(stats, r.session.Config.GRPO)
 	r.samples += stats.Samples
 	line[eval.KeySamples] = eval.Number(r.samples)
+	if r.session.Config.Monitor.Action == rollBack {
+		line[eval.KeyRollbacks] = eval.Number(len(r.rollbacks))
+	}
 	if diverged {
 		return nil, errors.Join(fmt.Errorf("%w; stopped before the update, last good checkpoint: %s", err, r.lastCheckpoint()), r.log(line))
 	}
@@ -190,7 +193,7 @@ func (r *trainRun) record(ctx context.Context, i int) error {
 		}
 	}
 	if measured {
-		return r.watch(c.Monitor)
+		return r.watch()
 	}
 	return nil
 }
@@ -234,19 +237,6 @@ func (r *trainRun) grid(ctx context.Context, s *sampler, iteration int) error {
 	return r.folder.samples(set, images)
 }
 
-// watch lets the monitor look at the course and says what it finds, once.
-func (r *trainRun) watch(m config.Monitor) error {
-	warnings := eval.Watch(r.points, limits(m))
-	for _, w := range warnings {
-		r.warnOnce(w.Name, "iteration %d: %s: %s", w.Iteration, w.Name, w.Message)
-	}
-	if len(warnings) > 0 && m.Action == "stop" {
-		r.say("the monitor ends the run, as monitor.action says")
-		return errMonitor
-	}
-	return nil
-}
-
 func (r *trainRun) warnOnce(name, format string, args ...any) {
 	if !r.warned[name] {
 		r.warned[name] = true
@@ -271,7 +261,7 @@ func (r *trainRun) save() error {
 	c := capture(r.trainer, checkpointState{
 		Samples: r.samples, Seconds: r.elapsed(), Best: r.folder.info.BestIteration,
 		Base: r.session.baseDigest, Values: config.Values(r.session.Config), Prompts: r.session.Problem.digests(), Pending: r.pending,
-		Failures: r.failures, Warned: slices.Sorted(maps.Keys(r.warned)), Logs: logs,
+		Failures: r.failures, Rollbacks: r.rollbacks, Warned: slices.Sorted(maps.Keys(r.warned)), Logs: logs,
 	})
 	folder := disk.Dir(r.folder.dir)
 	if err := c.save(folder, r.session.trained()); errors.Is(err, errNotFinite) {
@@ -284,7 +274,7 @@ func (r *trainRun) save() error {
 	if err := r.folder.state(running); err != nil { // the best iteration may be new
 		return err
 	}
-	return prune(folder, c.State.Iteration, r.folder.info.BestIteration)
+	return prune(folder, c.State.Iteration, r.kept()...)
 }
 
 // summary says the most telling figures of an iteration.

@@ -88,7 +88,7 @@ func (r *trainRun) restore(c *checkpoint) error {
 	state, err := c.State, error(nil)
 	c.restore(r.trainer)
 	r.samples, r.before, r.pending, r.folder.info.BestIteration = state.Samples, state.Seconds, state.Pending, state.Best
-	r.failures = state.Failures
+	r.failures, r.rollbacks = state.Failures, state.Rollbacks
 	for _, name := range state.Warned {
 		r.warned[name] = true
 	}

@@ -315,7 +315,8 @@ func TestResumeMutants(t *testing.T) {
 		list = append(list, mutants.Mutant{File: "checkpoint.go", Old: gone})
 	}
 	list = append(list,
-		mutants.Mutant{File: "resume.go", Old: "r.failures = state.Failures"},
+		mutants.Mutant{File: "resume.go", Old: "r.failures, r.rollbacks = state.Failures, state.Rollbacks", New: "r.rollbacks = state.Rollbacks"},
+		mutants.Mutant{File: "resume.go", Old: "r.failures, r.rollbacks = state.Failures, state.Rollbacks", New: "r.failures = state.Failures"},
 		mutants.Mutant{File: "resume.go", Old: "r.warned[name] = true", New: "_ = name"},
 		mutants.Mutant{File: "resume.go", Old: "r.samples, r.before, r.pending,", New: "_, r.before, r.pending,"},
 		mutants.Mutant{File: "resume.go", Old: "r.samples, r.before, r.pending,", New: "r.samples, r.before, _,"},

@@ -97,7 +97,7 @@ func newestWhole(folder disk.FS) (step int, ok bool) {
 // iteration best. The checkpoint of saved, which [checkpoint.save] has just written, and
 // has written only because it is finite, must be whole when it is read again; if it is
 // not, that is an error, and none is removed.
-func prune(folder disk.FS, saved, best int) error {
+func prune(folder disk.FS, saved int, kept ...int) error {
 	steps, err := checkpoints(folder)
 	if err != nil {
 		return err
@@ -110,7 +110,7 @@ func prune(folder disk.FS, saved, best int) error {
 		return fmt.Errorf("%w, although it was just written", err)
 	}
 	for _, step := range steps[:len(steps)-1] {
-		if step == best {
+		if slices.Contains(kept, step) {
 			continue
 		}
 		if err := removeDir(folder, checkpointDir(step)); err != nil {

@@ -33,10 +33,6 @@ type Options struct {
 // ErrStopped is returned by a run that was asked to stop. It can be resumed.
 var ErrStopped = errors.New("stopped")
 
-// errMonitor ends the iterations of a run by the recipe's wish; what was done is
-// evaluated and exported all the same.
-var errMonitor = errors.New("run: the monitor ended the run")
-
 // grace is what an iteration is given to end when the run is asked to stop. What has no end
 // by then is taken back, and a resumed run repeats it. Tests lower it.
 var grace = 3 * time.Second
@@ -47,21 +43,22 @@ const saveEvery = 5 * time.Minute
 
 // A trainRun is a fine-tuning run at work.
 type trainRun struct {
-	session  *Session
-	options  Options
-	folder   *folder
-	trainer  *grpo.Trainer
-	judge    *evaluator
-	base     *sampler     // evaluates what the run began with
-	tuned    *sampler     // evaluates the moving average
-	points   []eval.Point // the course, base first
-	warned   map[string]bool
-	failures failures
-	pending  eval.Metrics // of the last iteration, until it is evaluated
-	samples  int          // drawn for training so far
-	before   float64      // seconds of work of earlier starts
-	started  time.Time
-	saved    time.Time
+	session   *Session
+	options   Options
+	folder    *folder
+	trainer   *grpo.Trainer
+	judge     *evaluator
+	base      *sampler     // evaluates what the run began with
+	tuned     *sampler     // evaluates the moving average
+	points    []eval.Point // the course, base first
+	warned    map[string]bool
+	failures  failures
+	rollbacks []int        // the iterations after which it went back to earlier weights
+	pending   eval.Metrics // of the last iteration, until it is evaluated
+	samples   int          // drawn for training so far
+	before    float64      // seconds of work of earlier starts
+	started   time.Time
+	saved     time.Time
 }
 
 // Train runs a recipe in a fresh folder and returns its result.
