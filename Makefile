@@ -1,6 +1,6 @@
 # Run `make` for the list of targets.
 .DEFAULT_GOAL := help
-.PHONY: help build gpu test gpu-test gpu-test-device gpu-generate race long crash damage resume vet fmt bench bench-peer fuzz fuzz-long generate goldens ci
+.PHONY: help build gpu test gpu-test gpu-test-device gpu-generate race long crash damage resume soak vet fmt bench bench-peer fuzz fuzz-long generate goldens ci
 
 # What building with the tag gpu needs of cgo: the declarations of the driver, and a name to
 # link with. Nothing of CUDA has to be installed.
@@ -50,6 +50,10 @@ crash: ## 100,000 simulated power cuts, and a failure of every file operation, w
 resume: ## runs stopped after every iteration, killed and stopped at 200 random instants each (15 minutes)
 	FLOWGRPO_LONG=1 go test -count=1 -timeout 30m -v -run 'ResumeAtEveryStep|ResumeForgets|StopAmid' ./internal/run
 	FLOWGRPO_LONG=1 go test -count=1 -timeout 60m -v -run 'Kill|Terminate' ./cmd/finetune
+
+soak = 2h
+soak: ## small runs one after the other for two hours (or soak=20m): memory, goroutines and open files stay
+	FLOWGRPO_SOAK=$(soak) go test -count=1 -timeout 30h -v -run 'TestSoak|TestSlope' ./internal/run
 
 damage: ## every bit of a checkpoint, every length that a file is cut to (two minutes)
 	FLOWGRPO_LONG=1 go test -count=1 -timeout 20m -v -run 'EveryBit|LargeCheckpoint|FallBack|NoCheckpointIsWhole|IsClosed|NonFiniteCheckpoint' ./internal/run
