@@ -11,7 +11,7 @@
 The model is shown the picture and the prompt and grades from 0 to 10; the score is a tenth of that. A
 refusal, a filtered or a cut answer, and one without a grade are failures: such a picture has no score,
 rather than a bad one. When the endpoint asks for patience (429, 5xx) it gets some, up to `patience`
-seconds for a picture.
+seconds for all the pictures of a call, which should be less than the recipe's timeout.
 """
 
 import base64
@@ -60,9 +60,9 @@ def request(sample):
     return urllib.request.Request(options["url"].rstrip("/") + "/chat/completions", json.dumps(body).encode(), headers)
 
 
-def ask(sample):
-    """Return the endpoint's answer, after as many tries as it wants and patience allows."""
-    end, pause = time.monotonic() + float(options["patience"]), 0.5
+def ask(sample, end):
+    """Return the endpoint's answer, after as many tries as it wants and there is time for."""
+    pause = 0.5
     while True:
         left = max(1.0, end - time.monotonic())
         try:
@@ -111,16 +111,17 @@ def grade(answer):
     return value
 
 
-def judge(sample):
+def judge(sample, end):
     try:
-        return grade(ask(sample)) / 10
+        return grade(ask(sample, end)) / 10
     except kit.Failure as f:
         return f
 
 
 def score(batch):
+    end = time.monotonic() + float(options["patience"])
     with concurrent.futures.ThreadPoolExecutor(int(options["concurrency"])) as pool:
-        return list(pool.map(judge, batch))
+        return list(pool.map(lambda sample: judge(sample, end), batch))
 
 
 if __name__ == "__main__":

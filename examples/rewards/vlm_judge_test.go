@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"flowgrpo/reward"
@@ -115,5 +116,30 @@ func TestVLMJudge(t *testing.T) {
 		case want.reason != "" && (got.Err == nil || !strings.Contains(got.Err.Error(), want.reason)):
 			t.Errorf("%s: score %v, error %v, want %q", prompt, got.Score, got.Err, want.reason)
 		}
+	}
+}
+
+// The pictures of a call share its patience: they are asked for as often as there is time
+// in all, and once each after that.
+func TestVLMJudgeGivesUp(t *testing.T) {
+	var asked atomic.Int64
+	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.Header().Set("Retry-After", "0.1")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	t.Cleanup(busy.Close)
+	r := open(t, "exec", reward.Deps{}, map[string]any{
+		"command": []any{python(t, "vlm_judge.py")},
+		"params":  map[string]any{"url": busy.URL, "model": "m", "patience": 0.5, "concurrency": 1},
+	})
+	batch := []reward.Sample{sign(t, "A", "A"), sign(t, "B", "B"), sign(t, "C", "C"), sign(t, "D", "D")}
+	for i, got := range score(t, r, batch) {
+		if got.Err == nil || !strings.Contains(got.Err.Error(), "endpoint unavailable") {
+			t.Errorf("picture %d: score %v, error %v, want that the endpoint is not available", i, got.Score, got.Err)
+		}
+	}
+	if most := int64(1 + 5 + 3); asked.Load() > most {
+		t.Errorf("asked %d times, want at most %d: every 0.1 s of 0.5 s for the first, and once each", asked.Load(), most)
 	}
 }
