@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -97,7 +98,8 @@ func loadVocabulary(fsys fs.FS) ([]string, error) {
 		return nil, err
 	}
 	vocab, used := make([]string, len(ids)), make([]bool, len(ids))
-	for token, id := range ids {
+	for _, token := range slices.Sorted(maps.Keys(ids)) { // so that the first error is always the same
+		id := ids[token]
 		if id < 0 || id >= len(ids) || used[id] {
 			return nil, fmt.Errorf("%s: the ids of %d tokens must be 0 to %d, each once; %q has %d", name, len(ids), len(ids)-1, token, id)
 		}
