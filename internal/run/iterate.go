@@ -221,10 +221,15 @@ func (r *trainRun) look(ctx context.Context, i int, measured, drawn bool, line e
 
 func every(i, n int) bool { return n > 0 && i%n == 0 }
 
-// log writes the line of an iteration.
+// log writes the line of an iteration. Of each reward that is only logged, or asked in
+// evaluations alone, it says once that it failed.
 func (r *trainRun) log(line eval.Metrics) error {
 	line[eval.KeySeconds] = eval.Number(r.elapsed())
-	r.session.rewards.measure(line)
+	r.session.rewards.measure(line, func(t *term, took calls) {
+		if t.Weight == 0 || t.evaluation { // of the others iteration and evaluated have said it
+			r.warnOnce("reward "+t.plain.Name(), "iteration %g: %d samples have no score by this reward: %v", line[eval.KeyIteration], took.failed, took.first)
+		}
+	})
 	return r.folder.log(line)
 }
 

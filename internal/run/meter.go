@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"sync"
@@ -17,31 +18,51 @@ type meter struct {
 
 	mu      sync.Mutex
 	running int
-	busy    time.Duration // of the calls that have ended
+	ended   calls
+}
+
+// calls is what calls of a reward took, together.
+type calls struct {
+	busy   time.Duration
+	failed int   // samples without a score
+	first  error // why the first of them has none
 }
 
 // Score implements [reward.Reward].
 func (m *meter) Score(ctx context.Context, batch []reward.Sample) ([]reward.Result, error) {
 	start := time.Now()
-	m.add(1, 0)
-	defer func() { m.add(-1, time.Since(start)) }()
-	return m.Reward.Score(ctx, batch)
+	m.add(1, calls{})
+	results, err := m.Reward.Score(ctx, batch)
+	took := calls{busy: time.Since(start)}
+	if err != nil && ctx.Err() == nil {
+		took.failed, took.first = len(batch), err
+	}
+	for _, r := range results {
+		if r.Err != nil {
+			took.failed++
+			took.first = cmp.Or(took.first, r.Err)
+		}
+	}
+	m.add(-1, took)
+	return results, err
 }
 
-func (m *meter) add(running int, busy time.Duration) {
+func (m *meter) add(running int, took calls) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.running += running
-	m.busy += busy
+	m.ended.busy += took.busy
+	m.ended.failed += took.failed
+	m.ended.first = cmp.Or(m.ended.first, took.first)
 }
 
-// take returns how long the calls that have ended since the last time took together.
-func (m *meter) take() time.Duration {
+// take returns what the calls took that have ended since the last time.
+func (m *meter) take() calls {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	busy := m.busy
-	m.busy = 0
-	return busy
+	took := m.ended
+	m.ended = calls{}
+	return took
 }
 
 func (m *meter) isRunning() bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -71,7 +72,7 @@ func TestRewardsAreMeasured(t *testing.T) {
 		} {
 			c.ask()
 			line := eval.Metrics{}
-			rs.measure(line)
+			rs.measure(line, func(of *term, took calls) { t.Errorf("%s has failed: %+v", of.plain.Name(), took) })
 			want := eval.Metrics{"reward/a/seconds": c.seconds, "reward/b/seconds": 0, "reward/a/cached": c.found}
 			if c.found < 0 {
 				delete(want, "reward/a/cached")
@@ -81,6 +82,68 @@ func TestRewardsAreMeasured(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Samples without a score are counted, those of a call that fails as a whole, too, but not
+// those of a call that was given up.
+func TestFailuresAreMeasured(t *testing.T) {
+	dead, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct {
+		ctx    context.Context
+		fails  string
+		failed int
+		first  string
+	}{
+		{t.Context(), "", 0, ""},
+		{t.Context(), "sample", 2, "no face"},
+		{t.Context(), "call", 5, errSpy.Error()},
+		{dead, "call", 0, ""},
+	} {
+		m := &meter{Wrapper: reward.Wrapper{Reward: &spy{Reward: reward.NewContrast("a"), fails: c.fails}}}
+		rs := &rewards{terms: []*term{{plain: m.Reward, meter: m}}}
+		_, _ = m.Score(c.ctx, black(5))
+		for _, want := range []int{c.failed, 0} { // and nothing is told twice
+			failed, told := 0, ""
+			rs.measure(eval.Metrics{}, func(_ *term, took calls) { failed, told = took.failed, took.first.Error() })
+			if failed != want || want > 0 && !strings.Contains(told, c.first) {
+				t.Errorf("fails %q: %d failed, the first: %q; want %d: %s", c.fails, failed, told, want, c.first)
+			}
+		}
+	}
+}
+
+// says notes what a progress is told in words.
+type says struct {
+	Silent
+	told []string
+}
+
+func (s *says) Say(format string, args ...any) { s.told = append(s.told, fmt.Sprintf(format, args...)) }
+
+// A run says once of each reward that it failed: also of one that is only logged, and of one
+// that evaluations alone ask.
+func TestFailuresAreSaidOnce(t *testing.T) {
+	s := mustOpenSpied(t, "reward.loggedspy.kind=spy", "reward.loggedspy.fails=sample", "reward.loggedspy.weight=0",
+		"reward.asidespy.kind=spy", "reward.asidespy.fails=sample", "reward.asidespy.says=evaluation", "eval.every=1")
+	told := &says{}
+	if _, err := Train(t.Context(), s, Options{Dir: filepath.Join(t.TempDir(), "run"), Progress: told}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`warning: iteration 0: 2 samples have no score by this reward: reward "loggedspy", sample 1 (prompt `,
+		`warning: iteration 0: 2 samples have no score by this reward: reward "asidespy", sample 1 (prompt `,
+	} {
+		n := 0
+		for _, line := range told.told {
+			if strings.HasPrefix(line, want) {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("said %d times, want once: %s\n%s", n, want, strings.Join(told.told, "\n"))
+		}
+	}
 }
 
 // waits notes what a progress is told of waiting.
@@ -130,9 +193,9 @@ func TestRunsTellWhatTheyWaitFor(t *testing.T) {
 		for name, waiting := range map[string]func() func(){"training": tr.trainer.Waiting, "evaluation": p.Waiting} {
 			told.told = nil
 			end := waiting()
-			s.rewards.terms[0].meter.add(1, 0)
+			s.rewards.terms[0].meter.add(1, calls{})
 			time.Sleep(1500 * time.Millisecond)
-			s.rewards.terms[0].meter.add(-1, 0)
+			s.rewards.terms[0].meter.add(-1, calls{})
 			end()
 			if want := []string{"reward text 1s", "0s"}; !slices.Equal(told.told, want) {
 				t.Errorf("%s: told %q, want %q", name, told.told, want)

@@ -213,16 +213,21 @@ func (rs *rewards) evaluated() (list []reward.Reward) {
 	return list
 }
 
-// measure adds what the calls since the last time took to line.
-func (rs *rewards) measure(line eval.Metrics) {
+// measure adds what the calls since the last time took to line, and tells failed of each
+// reward that left samples without a score.
+func (rs *rewards) measure(line eval.Metrics, failed func(t *term, took calls)) {
 	for _, t := range rs.terms {
-		line[eval.RewardSecondsKey(t.plain.Name())] = eval.Number(t.meter.take().Seconds())
+		name, took := t.plain.Name(), t.meter.take()
+		line[eval.RewardSecondsKey(name)] = eval.Number(took.busy.Seconds())
+		if took.failed > 0 {
+			failed(t, took)
+		}
 		if t.cached == nil {
 			continue
 		}
 		known, found := t.cached.Found()
 		if n := known - t.known; n > 0 {
-			line[eval.RewardCachedKey(t.plain.Name())] = eval.Number(float64(found-t.found) / float64(n))
+			line[eval.RewardCachedKey(name)] = eval.Number(float64(found-t.found) / float64(n))
 		}
 		t.known, t.found = known, found
 	}
