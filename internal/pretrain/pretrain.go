@@ -4,6 +4,7 @@ package pretrain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -93,10 +94,12 @@ func (tr *Trainer) Step(ctx context.Context) (Stats, error) {
 	for _, l := range losses {
 		stats.Loss += l
 	}
-	if stats.Update, err = tr.adam.Step(tr.Model.Theta().Trainable(), tr.grad); err != nil {
-		return stats, fmt.Errorf("pretrain: step %d: %w", tr.step, err)
+	theta := tr.Model.Theta()
+	stats.Update, err = tr.adam.Step(theta.Trainable(), tr.grad)
+	if e, ok := errors.AsType[*optim.NonFiniteError](err); ok {
+		return stats, fmt.Errorf("pretrain: step %d: parameter %q: %w", tr.step, theta.Trained().ParameterAt(e.Index).Name, e)
 	}
-	tr.EMA.Update(tr.Model.Theta())
+	tr.EMA.Update(theta)
 	tr.step++
 	return stats, nil
 }

@@ -1,7 +1,10 @@
 package pretrain
 
 import (
+	"errors"
 	"math"
+	"slices"
+	"strings"
 	"testing"
 
 	"flowgrpo/internal/optim"
@@ -90,5 +93,23 @@ func TestTimeIsLogitNormal(t *testing.T) {
 	mean := sum / n
 	if std := math.Sqrt(squares/n - mean*mean); math.Abs(mean-0.4) > 0.04 || math.Abs(std-1.5) > 0.04 {
 		t.Errorf("logit of t has mean %.3f and standard deviation %.3f, want 0.4 and 1.5", mean, std)
+	}
+}
+
+// A number that is not finite ends a step before anything changes; the error names the
+// parameter.
+func TestNonFiniteStep(t *testing.T) {
+	tr := newTrainer(1, 2, 1)
+	w := tr.Model.Weights
+	last := w.TrainableParameters()[len(w.TrainableParameters())-1]
+	w.Tensor(last.Name)[0] = float32(math.Inf(1))
+	before, average := slices.Clone(w.Data()), slices.Clone(tr.EMA.Average.Trainable())
+	_, err := tr.Step(t.Context())
+	var e *optim.NonFiniteError
+	if !errors.As(err, &e) || !strings.Contains(err.Error(), `pretrain: step 0: parameter "`) {
+		t.Errorf("error %v", err)
+	}
+	if !slices.Equal(before, w.Data()) || !slices.Equal(average, tr.EMA.Average.Trainable()) || tr.adam.Updates != 0 {
+		t.Error("something has changed")
 	}
 }
