@@ -27,6 +27,8 @@ type NonFiniteError struct {
 	Step    int      // denoising step; -1: of none
 	Prompts []string // that it is of; nil: of none in particular
 	InARow  int      // updates left out in a row, with this one
+
+	at int // where among the values that were looked at
 }
 
 func (e *NonFiniteError) Error() string {
@@ -121,7 +123,7 @@ func checkValues(what string, x []float32) *NonFiniteError {
 		return nil
 	}
 	i := slices.IndexFunc(x, func(v float32) bool { return !finite(float64(v)) })
-	return &NonFiniteError{What: what, Value: float64(x[i]), Step: -1}
+	return &NonFiniteError{What: what, Value: float64(x[i]), Step: -1, at: i}
 }
 
 func finite(x float64) bool { return x-x == 0 }
@@ -132,10 +134,8 @@ func badWeight(theta policy.Theta) (of string, value float64) {
 		if w == nil {
 			continue
 		}
-		for _, p := range w.Parameters() {
-			if e := checkValues(fmt.Sprintf("value of %q", p.Name), w.Tensor(p.Name)); e != nil {
-				return e.What, e.Value
-			}
+		if e := checkValues("value", w.View()); e != nil {
+			return fmt.Sprintf("value of %q", w.ParameterAt(e.at).Name), e.Value
 		}
 	}
 	return "", 0
@@ -189,10 +189,9 @@ func (tr *Trainer) promptsOf(records []record) []string {
 // of either is not finite, or would not be.
 func (tr *Trainer) apply() (pass Pass, bad *NonFiniteError) {
 	theta, average := tr.Model.Theta(), tr.EMA.Average.Trained()
-	for _, p := range average.TrainableParameters() {
-		if e := checkValues(fmt.Sprintf("moving average of %q", p.Name), average.Tensor(p.Name)); e != nil {
-			return pass, e
-		}
+	if e := checkValues("moving average", average.View()[:average.Size()]); e != nil {
+		e.What += fmt.Sprintf(" of %q", average.ParameterAt(e.at).Name)
+		return pass, e
 	}
 	update, err := tr.Adam.Step(theta.Trainable(), tr.grad)
 	if e, ok := errors.AsType[*optim.NonFiniteError](err); ok {

@@ -14,7 +14,11 @@ func (tr *Trainer) remember() {
 	if tr.Passes == 1 {
 		return
 	}
-	for _, x := range tr.changing() {
+	theta, average := tr.Model.Theta().Trained(), tr.EMA.Average.Trained()
+	for _, x := range []struct {
+		kept *[]float32
+		live []float32
+	}{{&p.weights, theta.View()[:theta.Size()]}, {&p.average, average.View()[:average.Size()]}, {&p.m, tr.Adam.M}, {&p.v, tr.Adam.V}} {
 		*x.kept = append((*x.kept)[:0], x.live...)
 	}
 }
@@ -26,20 +30,8 @@ func (tr *Trainer) takeBack() {
 	if tr.Passes == 1 {
 		return
 	}
-	for _, x := range tr.changing() {
-		copy(x.live, *x.kept)
-	}
-}
-
-type changing struct {
-	kept *[]float32
-	live []float32
-}
-
-// changing returns what updates change, beside where it is kept.
-func (tr *Trainer) changing() []changing {
-	p := &tr.past
-	return []changing{
-		{&p.weights, tr.Model.Theta().Trainable()}, {&p.average, tr.EMA.Average.Trainable()}, {&p.m, tr.Adam.M}, {&p.v, tr.Adam.V},
-	}
+	copy(tr.Model.Theta().Trainable(), p.weights)
+	copy(tr.EMA.Average.Trainable(), p.average)
+	copy(tr.Adam.M, p.m)
+	copy(tr.Adam.V, p.v)
 }

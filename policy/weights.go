@@ -33,7 +33,7 @@ type Init func(dst []float32, shape []int, key rng.Key)
 // Weights are named tensors in one flat array, trainable ones first. Whoever changes values
 // gets the slice from Data, Tensor or Trainable anew for every change: programs keep what
 // they make of weights until one of these is called. None of them may be called while a
-// program runs with the weights.
+// program runs with the weights. Who only reads asks View.
 type Weights struct {
 	params  []Parameter
 	offset  map[string]int
@@ -126,6 +126,9 @@ func (w *Weights) Data() []float32 {
 	w.changes.Add(1)
 	return w.data
 }
+
+// View returns all values to read, not a copy: what programs keep of them is not made anew.
+func (w *Weights) View() []float32 { return w.data }
 
 // Size returns the number of values of the parameters that are trained.
 func (w *Weights) Size() int { return w.trained }

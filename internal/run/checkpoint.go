@@ -59,8 +59,9 @@ type checkpointState struct {
 func capture(tr *grpo.Trainer, state checkpointState) checkpoint {
 	state.Iteration, state.LeftOut = tr.Iteration(), tr.LeftOut()
 	state.EMAUpdates, state.AdamUpdates = tr.EMA.Updates, tr.Adam.Updates
+	theta, average := tr.Model.Theta().Trained(), tr.EMA.Average.Trained()
 	return checkpoint{
-		Weights: tr.Model.Theta().Trainable(), Average: tr.EMA.Average.Trainable(), M: tr.Adam.M, V: tr.Adam.V, State: state,
+		Weights: theta.View()[:theta.Size()], Average: average.View()[:average.Size()], M: tr.Adam.M, V: tr.Adam.V, State: state,
 	}
 }
 
