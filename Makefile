@@ -1,6 +1,6 @@
 # Run `make` for the list of targets.
 .DEFAULT_GOAL := help
-.PHONY: help build gpu test gpu-test gpu-test-device gpu-generate race long crash damage resume soak vet fmt bench bench-peer fuzz fuzz-long generate goldens ci
+.PHONY: help build gpu test gpu-test gpu-test-device gpu-generate race long crash damage resume determinism soak vet fmt bench bench-peer fuzz fuzz-long generate goldens ci
 
 # What building with the tag gpu needs of cgo: the declarations of the driver, and a name to
 # link with. Nothing of CUDA has to be installed.
@@ -57,6 +57,10 @@ soak: ## small runs one after the other for two hours (or soak=20m): memory, gor
 
 damage: ## every bit of a checkpoint, every length that a file is cut to (two minutes)
 	FLOWGRPO_LONG=1 go test -count=1 -timeout 20m -v -run 'EveryBit|LargeCheckpoint|FallBack|NoCheckpointIsWhole|IsClosed|NonFiniteCheckpoint' ./internal/run
+
+determinism: ## the same files from other processors, threads and builds (ten minutes)
+	FLOWGRPO_LONG=1 go test -count=1 -timeout 60m -v -run 'NothingIsFused|Frozen' ./internal/portable
+	FLOWGRPO_LONG=1 go test -count=1 -timeout 60m -v -run MachinesAgree ./cmd/finetune
 
 vet: ## static checks
 	go vet ./...

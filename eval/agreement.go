@@ -44,9 +44,9 @@ func correlation(x, y []float64) float64 {
 	var xx, yy, xy float64
 	for i := range x {
 		dx, dy := x[i]-mx, y[i]-my
-		xx += dx * dx
-		yy += dy * dy
-		xy += dx * dy
+		xx += float64(dx * dx)
+		yy += float64(dy * dy)
+		xy += float64(dx * dy)
 	}
 	if xx == 0 || yy == 0 {
 		return math.NaN()

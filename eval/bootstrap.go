@@ -56,13 +56,13 @@ func bootstrapValues(n, resamples int, seed int64, stat func([]int) float64) []f
 
 // quantile interpolates linearly between order statistics; x is sorted.
 func quantile(x []float64, q float64) float64 {
-	at := q * float64(len(x)-1)
+	at := float64(q * float64(len(x)-1))
 	lo := int(at)
 	if lo+1 >= len(x) {
 		return x[len(x)-1]
 	}
 	f := at - float64(lo)
-	return x[lo] + f*(x[lo+1]-x[lo])
+	return x[lo] + float64(f*(x[lo+1]-x[lo]))
 }
 
 // intervals bootstraps every figure of s over prompts.

@@ -119,7 +119,7 @@ func relative(p, base Point) Point {
 // between returns the point at the share t of the way from p to q, and the
 // iteration there, which need not be whole.
 func between(p, q Point, t Number) (Point, Number) {
-	mix := func(a, b Number) Number { return a + t*(b-a) }
+	mix := func(a, b Number) Number { return a + Number(t*(b-a)) }
 	return Point{Reward: mix(p.Reward, q.Reward), Judge: mix(p.Judge, q.Judge), Frechet: mix(p.Frechet, q.Frechet),
 		Diversity: mix(p.Diversity, q.Diversity)}, mix(Number(p.Iteration), Number(q.Iteration))
 }

@@ -21,7 +21,7 @@ func distance(a, b []float64) float64 {
 	var sum float64
 	for i, v := range a {
 		d := v - b[i]
-		sum += d * d
+		sum += float64(d * d)
 	}
 	return math.Sqrt(sum)
 }

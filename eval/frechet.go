@@ -55,7 +55,7 @@ func frechet(a Gaussian, rootA *mat.Dense, b Gaussian) float64 {
 	var distance float64
 	for i, m := range a.Mean {
 		d := m - b.Mean[i]
-		distance += d * d
+		distance += float64(d * d)
 	}
 	var inner, left mat.Dense
 	left.Mul(rootA, b.Cov)

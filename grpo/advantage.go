@@ -121,7 +121,7 @@ func moments(groups []Group) (mean, std float64, n int) {
 	if same {
 		return first, 0, n
 	}
-	each(groups, func(r float64) { std += (r - mean) * (r - mean) })
+	each(groups, func(r float64) { std += float64((r - mean) * (r - mean)) })
 	return mean, math.Sqrt(std / float64(n)), n
 }
 

@@ -2,12 +2,12 @@ package grpo
 
 import (
 	"fmt"
-	"math"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"flowgrpo/internal/graph"
+	"flowgrpo/internal/portable"
 	"flowgrpo/policy"
 	"flowgrpo/sde"
 )
@@ -213,7 +213,7 @@ func (surrogateGrad) Run(out graph.Buffer, in []graph.Buffer, _ []float32) {
 // equal the unclipped one counts, so the first pass, r = 1, is plain REINFORCE
 // with a baseline.
 func Surrogate(l, adv, clip float64) (loss, dl float64) {
-	r := math.Exp(l)
+	r := portable.Exp(l)
 	clipped := min(max(r, 1-clip), 1+clip)
 	if -adv*r >= -adv*clipped {
 		return -adv * r, -adv * r

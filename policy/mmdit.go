@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"flowgrpo/internal/graph"
+	"flowgrpo/internal/portable"
 	"flowgrpo/internal/rng"
 )
 
@@ -200,7 +201,7 @@ func (c *MMDiT) positions(dst []float32, shape []int, _ rng.Key) {
 func sincos(dst []float32, pos float64) {
 	half := len(dst) / 2
 	for i := range half {
-		sin, cos := math.Sincos(pos * math.Pow(10000, -float64(i)/float64(half)))
+		sin, cos := portable.Sincos(pos * portable.Exp(-4*math.Ln10*float64(i)/float64(half)))
 		dst[i], dst[half+i] = float32(sin), float32(cos)
 	}
 }

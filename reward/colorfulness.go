@@ -43,10 +43,10 @@ func colorfulness(im task.Image) float64 {
 	n := im.H * im.W
 	rg, yb := make([]float64, n), make([]float64, n)
 	for i := range rg {
-		r, g, b := 255*unit(float64(im.Pix[i])), 255*unit(float64(im.Pix[n+i])), 255*unit(float64(im.Pix[2*n+i]))
-		rg[i], yb[i] = r-g, (r+g)/2-b
+		r, g, b := float64(255*unit(float64(im.Pix[i]))), float64(255*unit(float64(im.Pix[n+i]))), float64(255*unit(float64(im.Pix[2*n+i])))
+		rg[i], yb[i] = r-g, float64((r+g)/2)-b
 	}
 	meanRG, varRG := moments(rg)
 	meanYB, varYB := moments(yb)
-	return math.Sqrt(varRG+varYB) + 0.3*math.Hypot(meanRG, meanYB)
+	return math.Sqrt(varRG+varYB) + float64(0.3*math.Sqrt(float64(meanRG*meanRG)+float64(meanYB*meanYB)))
 }

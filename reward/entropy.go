@@ -3,6 +3,8 @@ package reward
 import (
 	"context"
 	"math"
+
+	"flowgrpo/internal/portable"
 )
 
 func init() {
@@ -39,7 +41,7 @@ func entropy(y []float64) float64 {
 	for _, c := range counts {
 		if c > 0 {
 			p := float64(c) / float64(len(y))
-			bits -= float64(p * math.Log2(p))
+			bits -= float64(p * portable.Log2(p))
 		}
 	}
 	return min(bits, 8) // rounding may pass 8

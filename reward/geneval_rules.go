@@ -131,7 +131,7 @@ func related(a task.Detection, relation string, b task.Detection) bool {
 	var c, o [2]float32
 	for k := range 2 {
 		aLow, aHigh, bLow, bHigh := float32(a.Box[k]), float32(a.Box[k+2]), float32(b.Box[k]), float32(b.Box[k+2])
-		c[k] = (aLow+aHigh)/2 - (bLow+bHigh)/2
+		c[k] = float32((aLow+aHigh)/2) - float32((bLow+bHigh)/2)
 		margin := float32(deadZone * (abs(aHigh-aLow) + abs(bHigh-bLow)))
 		o[k] = max(abs(c[k])-margin, 0)
 		if c[k] < 0 {
@@ -141,7 +141,7 @@ func related(a task.Detection, relation string, b task.Detection) bool {
 	if abs(o[0]) < still && abs(o[1]) < still {
 		return false
 	}
-	norm := float32(math.Hypot(float64(c[0]), float64(c[1])))
+	norm := float32(math.Sqrt(float64(float64(c[0])*float64(c[0])) + float64(float64(c[1])*float64(c[1]))))
 	switch relation {
 	case leftOf:
 		return o[0]/norm < -exceeds

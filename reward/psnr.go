@@ -2,8 +2,8 @@ package reward
 
 import (
 	"context"
-	"math"
 
+	"flowgrpo/internal/portable"
 	"flowgrpo/task"
 )
 
@@ -44,7 +44,7 @@ func (p *PSNR) Score(ctx context.Context, batch []Sample) ([]Result, error) {
 		}
 		const same = 1e-6
 		mse := meanSquaredError(s.Image, ref)
-		return 10 * math.Log10(1/min(max(mse, same), 1)), map[string]float64{"mse": mse}, nil
+		return 10 * portable.Log10(1/min(max(mse, same), 1)), map[string]float64{"mse": mse}, nil
 	})
 }
 

@@ -2,7 +2,8 @@ package reward
 
 import (
 	"context"
-	"math"
+
+	"flowgrpo/internal/portable"
 )
 
 func init() {
@@ -65,7 +66,7 @@ func gaussian(radius int, sigma float64) []float64 {
 	var sum float64
 	for i := range weights {
 		d := float64(i-radius) / sigma
-		weights[i] = math.Exp(-d * d / 2)
+		weights[i] = portable.Exp(-d * d / 2)
 		sum += weights[i]
 	}
 	for i := range weights {

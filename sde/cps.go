@@ -1,5 +1,7 @@
 package sde
 
+import "flowgrpo/internal/portable"
+
 // CPS is coefficients-preserving sampling of Flow-CPS, which replaces a fixed
 // part of the predicted noise by fresh noise,
 //
@@ -27,7 +29,7 @@ func (d CPS) Transition(t, next float64) Transition {
 	if d.NoiseLevel > 1 {
 		panic("sde: CPS needs NoiseLevel ≤ 1")
 	}
-	sin, cos := sincosHalfPi(d.NoiseLevel)
+	sin, cos := portable.SincosHalfPi(d.NoiseLevel)
 	return renoise(t, next, cos, sin)
 }
 

@@ -1,6 +1,10 @@
 package sde
 
-import "math"
+import (
+	"math"
+
+	"flowgrpo/internal/portable"
+)
 
 // DPMSolver2M is DPM-Solver++(2M) for flow matching: second order with one
 // evaluation per step. It solves the linear part of the ODE in x̂₀ = x - t·v
@@ -56,4 +60,4 @@ func (DPMSolver2M) Integrate(x []float32, s Schedule, v Velocity) error {
 }
 
 // logSNR returns λ(t) = log((1-t)/t): -∞ at 1, +∞ at 0.
-func logSNR(t float64) float64 { return log(1-t) - log(t) }
+func logSNR(t float64) float64 { return portable.Log(1-t) - portable.Log(t) }

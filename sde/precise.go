@@ -1,6 +1,10 @@
 package sde
 
-import "math"
+import (
+	"math"
+
+	"flowgrpo/internal/portable"
+)
 
 // Precise solves the SDE of Flow-GRPO exactly over a step on which x̂₀ is
 // frozen, where [FlowSDE] takes an Euler-Maruyama step:
@@ -31,7 +35,7 @@ func (d Precise) Transition(t, next float64) Transition {
 		return renoise(t, next, 1, 0)
 	}
 	// logRho is -∞ from t = 1 and to next = 0, where ρ = 0.
-	logRho := float64(d.NoiseLevel * d.NoiseLevel / 2 * (log(next*(1-t)) - log(t*(1-next))))
-	rho := exp(logRho)
-	return renoise(t, next, rho, math.Sqrt(-expm1(2*logRho)))
+	logRho := float64(d.NoiseLevel * d.NoiseLevel / 2 * (portable.Log(next*(1-t)) - portable.Log(t*(1-next))))
+	rho := portable.Exp(logRho)
+	return renoise(t, next, rho, math.Sqrt(-portable.Expm1(2*logRho)))
 }

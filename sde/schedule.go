@@ -1,6 +1,10 @@
 package sde
 
-import "fmt"
+import (
+	"fmt"
+
+	"flowgrpo/internal/portable"
+)
 
 // A Schedule lists the T+1 times of T denoising steps, strictly decreasing from
 // 1 to 0. Step i goes from s[i] to s[i+1].
@@ -92,7 +96,7 @@ func Flux(steps, tokens int) Schedule {
 		panic("sde: Flux needs at least 1 token")
 	}
 	mu := 0.5 + float64((1.15-0.5)*float64(tokens-256))/(4096-256)
-	return Shifted(steps, exp(mu)) // e^μ/(e^μ+1/t-1) = s·t/(1+(s-1)·t) with s = e^μ
+	return Shifted(steps, portable.Exp(mu)) // e^μ/(e^μ+1/t-1) = s·t/(1+(s-1)·t) with s = e^μ
 }
 
 // shifted returns s·t/(1 + (s-1)·t).

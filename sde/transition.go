@@ -1,6 +1,10 @@
 package sde
 
-import "math"
+import (
+	"math"
+
+	"flowgrpo/internal/portable"
+)
 
 // Dynamics chooses how much noise a denoising step injects.
 //
@@ -44,6 +48,8 @@ func (tr Transition) Step(dst, x, v, noise []float32) {
 	}
 }
 
+const halfLog2Pi = 0.91893853320467274178 // ½·ln(2π)
+
 // LogProb returns log N(next; X·x + V·v, Std²·I) in nats, summed over the D
 // coordinates.
 //
@@ -58,7 +64,7 @@ func (tr Transition) LogProb(next, x, v []float32) float64 {
 		d := float64(next[i]) - tr.mean(x[i], v[i])
 		sq += float64(d * d)
 	}
-	logNorm := log(tr.Std) + halfLog2Pi
+	logNorm := portable.Log(tr.Std) + halfLog2Pi
 	return -float64(sq/(2*float64(tr.Std*tr.Std))) - float64(float64(len(next))*logNorm)
 }
 

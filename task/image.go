@@ -56,7 +56,7 @@ func (im Image) FromImage(src image.Image) {
 			p := color.NRGBAModel.Convert(src.At(b.Min.X+x, b.Min.Y+y)).(color.NRGBA)
 			v := [3]float32{float32(p.R), float32(p.G), float32(p.B)}
 			if im.C == 1 {
-				im.Set(0, x, y, (0.299*v[0]+0.587*v[1]+0.114*v[2])/127.5-1)
+				im.Set(0, x, y, (float32(0.299*v[0])+float32(0.587*v[1])+float32(0.114*v[2]))/127.5-1)
 				continue
 			}
 			for c := range 3 {

@@ -53,7 +53,7 @@ func tapsOf(in, out, from, to int) []taps {
 		}
 		t := taps{first, make([]int, len(w))}
 		for j := range w {
-			t.weights[j] = int(math.Copysign(0.5, w[j]) + w[j]/sum*(1<<weightBits))
+			t.weights[j] = int(math.Copysign(0.5, w[j]) + float64(w[j]/sum*(1<<weightBits)))
 		}
 		all = append(all, t)
 	}

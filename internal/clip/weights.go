@@ -1,11 +1,11 @@
 package clip
 
 import (
-	"math"
 	"strings"
 
 	"flowgrpo/internal/graph"
 	"flowgrpo/internal/kernel"
+	"flowgrpo/internal/portable"
 	"flowgrpo/internal/safetensors"
 )
 
@@ -35,7 +35,7 @@ func loadWeights(f *safetensors.File, c config) (*weights, error) {
 func (w *weights) add(p parameter, data []float32, c config) {
 	switch {
 	case p.name == "logit_scale":
-		w.scale = math.Exp(float64(data[0]))
+		w.scale = portable.Exp(float64(data[0]))
 		return
 	case p.kind == normTensor:
 		w.packNorm(p.name, data)

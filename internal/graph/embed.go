@@ -6,6 +6,8 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"flowgrpo/internal/portable"
 )
 
 // noGrad is embedded by kernels whose inputs have no gradient, as
@@ -38,9 +40,9 @@ func (e timeEmbedding) Run(out Buffer, in []Buffer, _ []float32) {
 	for b, t := range in[0].F32 {
 		row := sample(out, b)
 		for i := range half {
-			freq := math.Exp(-math.Log(10000) * float64(i) / float64(half))
+			freq := portable.Exp(-4 * math.Ln10 * float64(i) / float64(half))
 			// The angle is rounded to float32 like the reference's.
-			sin, cos := math.Sincos(float64(float32(e.scale) * t * float32(freq)))
+			sin, cos := portable.Sincos(float64(float32(e.scale) * t * float32(freq)))
 			row[i], row[half+i] = float32(cos), float32(sin)
 		}
 	}

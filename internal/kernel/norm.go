@@ -83,7 +83,7 @@ func layerNormGradRow(dx, dshift, dscale, x, scale, dy []float32, eps float32) {
 	for j, v := range x {
 		z, g := (v-mean)*rstd, modulated(dy[j], scale, j)
 		sg[j%lanes] += float64(g)
-		sgz[j%lanes] += float64(g) * float64(z)
+		sgz[j%lanes] += float64(float64(g) * float64(z))
 		if dshift != nil {
 			dshift[j] += dy[j]
 		}
@@ -176,7 +176,7 @@ func rmsNormGradRow(dx, dw, x, w, dy []float32, eps float32) {
 	var sgz [lanes]float64
 	for j, v := range x {
 		z := v * r
-		sgz[j%lanes] += float64(weighted(dy[j], w, j)) * float64(z)
+		sgz[j%lanes] += float64(float64(weighted(dy[j], w, j)) * float64(z))
 		if dw != nil {
 			dw[j] = fma32(dy[j], z, dw[j])
 		}

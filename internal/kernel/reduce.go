@@ -26,7 +26,7 @@ func Dot64(a, b []float32) float64 {
 	}
 	var l [lanes]float64
 	for i, x := range a {
-		l[i%lanes] += float64(x) * float64(b[i])
+		l[i%lanes] += float64(float64(x) * float64(b[i]))
 	}
 	return sumLanes(&l)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"flowgrpo/internal/kernel"
+	"flowgrpo/internal/portable"
 )
 
 // Settings configure an AdamW optimizer.
@@ -38,7 +39,8 @@ type Cosine struct {
 // Factor implements [Schedule].
 func (c Cosine) Factor(update int) float64 {
 	progress := fraction(update-c.Warmup, c.Total-c.Warmup)
-	return warmup(update, c.Warmup) * (c.Final + (1-c.Final)*(1+math.Cos(math.Pi*progress))/2)
+	_, cos := portable.Sincos(math.Pi * progress)
+	return warmup(update, c.Warmup) * (c.Final + float64((1-c.Final)*(1+cos)/2))
 }
 
 // Linear lowers the learning rate to Final of its peak on a straight line.
@@ -49,7 +51,7 @@ type Linear struct {
 
 // Factor implements [Schedule].
 func (l Linear) Factor(update int) float64 {
-	return warmup(update, l.Warmup) * (1 - (1-l.Final)*fraction(update-l.Warmup, l.Total-l.Warmup))
+	return warmup(update, l.Warmup) * (1 - float64((1-l.Final)*fraction(update-l.Warmup, l.Total-l.Warmup)))
 }
 
 func warmup(update, n int) float64 {

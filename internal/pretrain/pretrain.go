@@ -6,11 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"flowgrpo/internal/graph"
 	"flowgrpo/internal/kernel"
 	"flowgrpo/internal/optim"
+	"flowgrpo/internal/portable"
 	"flowgrpo/internal/rng"
 	"flowgrpo/policy"
 	"flowgrpo/task"
@@ -154,7 +154,7 @@ func at(k rng.Key, p rng.Purpose) rng.Key {
 func (tr *Trainer) time(key rng.Key) float64 {
 	var z [1]float32
 	key.Normals(z[:])
-	return 1 / (1 + math.Exp(-(tr.settings.TimeMean + tr.settings.TimeStd*float64(z[0]))))
+	return 1 / (1 + portable.Exp(-(tr.settings.TimeMean + float64(tr.settings.TimeStd*float64(z[0])))))
 }
 
 // Result returns the model with its averaged weights, split in network and text

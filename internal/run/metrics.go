@@ -6,6 +6,7 @@ import (
 	"flowgrpo/eval"
 	"flowgrpo/grpo"
 	"flowgrpo/internal/config"
+	"flowgrpo/internal/portable"
 )
 
 // measure returns the figures of an iteration under the keys of docs/metrics.md; the
@@ -82,7 +83,7 @@ type ratios struct{ n, sum, squares float64 }
 func (s *ratios) add(r float64) {
 	s.n++
 	s.sum += r - 1
-	s.squares += (r - 1) * (r - 1)
+	s.squares += float64((r - 1) * (r - 1))
 }
 
 func (s *ratios) mean() eval.Number { return eval.Number(1 + s.sum/s.n) }
@@ -90,7 +91,7 @@ func (s *ratios) mean() eval.Number { return eval.Number(1 + s.sum/s.n) }
 // std returns the population standard deviation.
 func (s *ratios) std() eval.Number {
 	m := s.sum / s.n
-	return eval.Number(math.Sqrt(max(0, s.squares/s.n-m*m)))
+	return eval.Number(math.Sqrt(max(0, s.squares/s.n-float64(m*m))))
 }
 
 // recordFigures sums up the records of all passes or of one step.
@@ -101,7 +102,7 @@ type recordFigures struct {
 }
 
 func (f *recordFigures) add(pass int, t grpo.Term) {
-	r := math.Exp(t.LogRatio)
+	r := portable.Exp(t.LogRatio)
 	f.all.add(r)
 	if pass > 0 {
 		f.later.add(r)

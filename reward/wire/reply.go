@@ -146,7 +146,7 @@ func (r *result) check(info *rewardpb.InfoResponse) error {
 	return nil
 }
 
-func slack(bound float64) float64 { return boundsSlack * math.Max(1, math.Abs(bound)) }
+func slack(bound float64) float64 { return float64(boundsSlack * math.Max(1, math.Abs(bound))) }
 
 func (s scalar) check(what string) error {
 	if !(math.Abs(s.value) <= reward.MaxScore) {

@@ -17,6 +17,8 @@ package mixture
 import (
 	"math"
 	"math/rand/v2"
+
+	"flowgrpo/internal/portable"
 )
 
 // A Mixture is Σ w_k·N(m_k, s²·I) in D dimensions. Its methods do not change it
@@ -52,7 +54,7 @@ func (m Mixture) Posterior(dst []float64, x []float32, t float64) []float64 {
 	top := m.logJoint(dst, x, t)
 	var sum float64
 	for k := range dst {
-		dst[k] = math.Exp(dst[k] - top)
+		dst[k] = portable.Exp(dst[k] - top)
 		sum += dst[k]
 	}
 	for k := range dst {
@@ -67,9 +69,9 @@ func (m Mixture) LogDensity(x []float32, t float64) float64 {
 	top := m.logJoint(joint, x, t)
 	var sum float64
 	for _, l := range joint {
-		sum += math.Exp(l - top)
+		sum += portable.Exp(l - top)
 	}
-	return top + math.Log(sum)
+	return top + portable.Log(sum)
 }
 
 // Sample draws x₀ into dst and returns its component.
@@ -118,8 +120,8 @@ func (m Mixture) logJoint(dst []float64, x []float32, t float64) float64 {
 			d := float64(x[i]) - (1-t)*mean[i]
 			sq += d * d
 		}
-		norm := float64(len(x)) / 2 * math.Log(2*math.Pi*variance)
-		dst[k] = math.Log(m.Weights[k]) - sq/(2*variance) - norm
+		norm := float64(len(x)) / 2 * portable.Log(2*math.Pi*variance)
+		dst[k] = portable.Log(m.Weights[k]) - sq/(2*variance) - norm
 		top = max(top, dst[k])
 	}
 	return top

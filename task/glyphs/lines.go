@@ -34,7 +34,7 @@ func likelyLines(dst []line, f *field) []line {
 		for b := h; b <= height; b++ {
 			l := line{size: size, baseline: b}
 			for _, e := range rows[b-h : b] {
-				l.score += e - peak/4
+				l.score += e - float32(peak/4)
 			}
 			dst = append(dst, l)
 		}

@@ -97,7 +97,7 @@ func (s *segmentation) classify(g region) (d task.Detection, ok bool) {
 	if !best.accepted(&fits) {
 		return d, false
 	}
-	h := best.size / 2
+	h := float64(best.size / 2)
 	return task.Detection{
 		Class: classNames[best.class],
 		Color: hueName(s.ground, mean.scale(best.gain/norm)),

@@ -103,9 +103,9 @@ func (w *window) improve(f *fit, step float64) bool {
 	better := false
 	for _, d := range [...][3]float64{{1, 0, 0}, {-1, 0, 0}, {0, 1, 0}, {0, -1, 0}, {0, 0, 1}, {0, 0, -1}} {
 		try := *f
-		try.x += d[0] * step
-		try.y += d[1] * step
-		try.size += d[2] * step
+		try.x += float64(d[0] * step)
+		try.y += float64(d[1] * step)
+		try.size += float64(d[2] * step)
 		if w.score(&try); try.score > f.score {
 			*f, better = try, true
 		}
@@ -116,7 +116,7 @@ func (w *window) improve(f *fit, step float64) bool {
 // score sets gain and score of f. It visits only the pixels of the window that
 // the shape's box, half a pixel wider on all sides, reaches.
 func (w *window) score(f *fit) {
-	half := f.size / 2
+	half := float64(f.size / 2)
 	fx, fy := f.x-float64(w.x0)-0.5, f.y-float64(w.y0)-0.5 // from here pixels have integer centres
 	x0, x1 := max(int(fx-half), 0), min(int(fx+half)+2, w.w)
 	y0, y1 := max(int(fy-half), 0), min(int(fy+half)+2, w.h)

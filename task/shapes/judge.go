@@ -93,7 +93,7 @@ var typicalDescriptors = sync.OnceValue(func() *[numClasses]descriptor {
 				for i := range img.Pix {
 					img.Pix[i] = 0
 				}
-				o := object{class(c), red, width/2 + float64(place%4)/4, height/2 + float64(place/4)/4, size}
+				o := object{class(c), red, width/2 + float64(float64(place%4)/4), height/2 + float64(float64(place/4)/4), size}
 				stamp(img, &o, [channels]float32{1, -1, -1})
 				f := newField(img)
 				b, _ := f.nextBody()

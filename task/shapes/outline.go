@@ -1,6 +1,10 @@
 package shapes
 
-import "math"
+import (
+	"math"
+
+	"flowgrpo/internal/portable"
+)
 
 const (
 	rays     = 48
@@ -27,7 +31,7 @@ const fillWeight = 0.35
 
 var rayDirections = func() (out [rays][2]float64) {
 	for k := range out {
-		out[k][1], out[k][0] = math.Sincos(2 * math.Pi * float64(k) / rays)
+		out[k][1], out[k][0] = portable.Sincos(2 * math.Pi * float64(k) / rays)
 	}
 	return out
 }()
@@ -38,8 +42,8 @@ func (f *field) outline(b body) (o outline) {
 	mass := 0.0
 	for i, a := range cover {
 		mass += a
-		o.x += a * (float64(i%width) + 0.5)
-		o.y += a * (float64(i/width) + 0.5)
+		o.x += float64(a * (float64(i%width) + 0.5))
+		o.y += float64(a * (float64(i/width) + 0.5))
 	}
 	o.x /= mass
 	o.y /= mass
@@ -88,12 +92,12 @@ func (f *field) touches(i, id int) bool {
 func (m *coverMap) ray(x, y float64, d [2]float64) (radius, inside float64) {
 	before := 0.0
 	for r := reach; r >= 0; r -= stride {
-		a := m.bilinear(x+r*d[0], y+r*d[1])
+		a := m.bilinear(x+float64(r*d[0]), y+float64(r*d[1]))
 		if radius == 0 && a >= 0.5 {
 			radius = r + stride*(a-0.5)/max(a-before, 1e-9)
 		}
 		if radius > 0 {
-			inside += stride * a
+			inside += float64(stride * a)
 		}
 		before = a
 	}
@@ -108,9 +112,9 @@ func (m *coverMap) bilinear(x, y float64) float64 {
 	}
 	i := int(y)*width + int(x)
 	fx, fy := x-math.Floor(x), y-math.Floor(y)
-	top := m[i] + fx*(m[i+1]-m[i])
-	bottom := m[i+width] + fx*(m[i+width+1]-m[i+width])
-	return top + fy*(bottom-top)
+	top := m[i] + float64(fx*(m[i+1]-m[i]))
+	bottom := m[i+width] + float64(fx*(m[i+width+1]-m[i+width]))
+	return top + float64(fy*(bottom-top))
 }
 
 // describe returns the descriptor of o.
@@ -119,8 +123,8 @@ func (o *outline) describe() (d descriptor) {
 	for k, r := range o.radius {
 		for h := 1; h <= harmonic; h++ {
 			e := rayDirections[h*k%rays]
-			d[2*h-2] += r * scale * e[0]
-			d[2*h-1] += r * scale * e[1]
+			d[2*h-2] += float64(r * scale * e[0])
+			d[2*h-1] += float64(r * scale * e[1])
 		}
 	}
 	d[2*harmonic] = o.fill * fillWeight
@@ -132,7 +136,7 @@ func (o *outline) describe() (d descriptor) {
 func (d *descriptor) distance(e *descriptor) float64 {
 	sum := 0.0
 	for k := range d {
-		sum += (d[k] - e[k]) * (d[k] - e[k])
+		sum += float64((d[k] - e[k]) * (d[k] - e[k]))
 	}
 	return math.Sqrt(sum)
 }
@@ -141,7 +145,7 @@ func (d *descriptor) distance(e *descriptor) float64 {
 func (o *outline) box() [4]float64 {
 	b := [4]float64{o.x, o.y, o.x, o.y}
 	for k, d := range rayDirections {
-		px, py := o.x+o.radius[k]*d[0], o.y+o.radius[k]*d[1]
+		px, py := o.x+float64(o.radius[k]*d[0]), o.y+float64(o.radius[k]*d[1])
 		b[0], b[1] = min(b[0], px), min(b[1], py)
 		b[2], b[3] = max(b[2], px), max(b[3], py)
 	}

@@ -41,7 +41,7 @@ func paint(img task.Image, scene []object, r *rand.Rand) {
 
 // stamp blends one object over img.
 func stamp(img task.Image, o *object, ink [channels]float32) {
-	h := o.size / 2
+	h := float64(o.size / 2)
 	x0, x1 := max(int(o.x-h)-1, 0), min(int(o.x+h)+2, width)
 	y0, y1 := max(int(o.y-h)-1, 0), min(int(o.y+h)+2, height)
 	for y := y0; y < y1; y++ {
@@ -90,10 +90,10 @@ func distance(c class, x, y, h float64) float64 {
 	case triangle: // apex up
 		return max(y-h, (2*ax-y-h)/math.Sqrt(5))
 	case cross:
-		w := crossArm * h
+		w := float64(crossArm * h)
 		return min(max(ax-h, ay-w), max(ax-w, ay-h))
 	case ring:
-		t := ringWidth * h / 2
+		t := float64(ringWidth * h / 2)
 		return math.Abs(radius(x, y)-(h-t)) - t
 	}
 	panic("shapes: no such class")

@@ -98,7 +98,7 @@ func (s *segmentation) label() {
 		best := anyHue
 		for h := range numHues {
 			gain := d.dot(line[h])
-			if away := n2 - float64(gain*gain)*length2[h]; gain > 0 && away < bestAway {
+			if away := n2 - float64(float64(gain*gain)*length2[h]); gain > 0 && away < bestAway {
 				best, bestGain, bestAway = h, gain, away
 			}
 		}

@@ -48,7 +48,7 @@ func Features(dst *[Inputs]float32, p Plane, box image.Rectangle) {
 	for _, v := range dst[:n] {
 		sum += float64(float64(v) * float64(v))
 	}
-	gain := float32(1 / math.Sqrt(sum/n+1e-12))
+	gain := float32(1 / math.Sqrt(float64(sum/n)+1e-12))
 	for i := range dst[:n] {
 		dst[i] *= gain
 	}
@@ -74,8 +74,8 @@ func columnMean(p Plane, x int, box image.Rectangle) float32 {
 // stretch draws box into the canvas, bilinearly and centred.
 func stretch(canvas *[side + 2][side + 2]float32, p Plane, box image.Rectangle) {
 	scale := float32(max(box.Dx(), box.Dy())) / (side - 2*border)
-	cx := float32(box.Min.X+box.Max.X) / 2
-	cy := float32(box.Min.Y+box.Max.Y) / 2
+	cx := float32(float32(box.Min.X+box.Max.X) / 2)
+	cy := float32(float32(box.Min.Y+box.Max.Y) / 2)
 	at := func(x, y int) float32 {
 		if !image.Pt(x, y).In(box) {
 			return 0
@@ -83,11 +83,11 @@ func stretch(canvas *[side + 2][side + 2]float32, p Plane, box image.Rectangle) 
 		return p.Pix[y*p.W+x]
 	}
 	for y := range side {
-		fy := cy + float32((float32(y)+0.5-side/2)*scale) - 0.5
+		fy := cy + float32((float32(y)+0.5-float32(side/2))*scale) - 0.5
 		y0 := int(math.Floor(float64(fy)))
 		ty := fy - float32(y0)
 		for x := range side {
-			fx := cx + float32((float32(x)+0.5-side/2)*scale) - 0.5
+			fx := cx + float32((float32(x)+0.5-float32(side/2))*scale) - 0.5
 			x0 := int(math.Floor(float64(fx)))
 			tx := fx - float32(x0)
 			top := float32(at(x0, y0)*(1-tx)) + float32(at(x0+1, y0)*tx)
@@ -101,7 +101,7 @@ func stretch(canvas *[side + 2][side + 2]float32, p Plane, box image.Rectangle) 
 // it, in each direction that it has a part in.
 func collect(dst *[Inputs]float32, x, y int, gx, gy float32) {
 	const size = side / cells
-	fx, fy := (float32(x)+0.5)/size-0.5, (float32(y)+0.5)/size-0.5
+	fx, fy := float32((float32(x)+0.5)/size)-0.5, float32((float32(y)+0.5)/size)-0.5
 	x0, y0 := int(math.Floor(float64(fx))), int(math.Floor(float64(fy)))
 	tx, ty := fx-float32(x0), fy-float32(y0)
 	for k, d := range compass {

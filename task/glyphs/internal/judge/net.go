@@ -6,6 +6,8 @@ import (
 	"errors"
 	"math"
 	"sync"
+
+	"flowgrpo/internal/portable"
 )
 
 // Alphabet lists the characters that the network knows; class None is none of
@@ -66,9 +68,9 @@ func (n *Net) LogProbs(dst *[Classes]float32, hidden *[Hidden]float32, in *[Inpu
 	}
 	var sum float64
 	for _, v := range dst {
-		sum += math.Exp(float64(v - top))
+		sum += portable.Exp(float64(v - top))
 	}
-	norm := top + float32(math.Log(sum))
+	norm := top + float32(portable.Log(sum))
 	for k := range dst {
 		dst[k] -= norm
 	}

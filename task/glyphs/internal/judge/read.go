@@ -36,7 +36,7 @@ func Read(n *Net, img task.Image) string {
 		for _, v := range ink[cuts[j-1]:cuts[j]] {
 			junk += v
 		}
-		path[j] = step{score: path[j-1].score - junkPrice*junk, prev: j - 1}
+		path[j] = step{score: path[j-1].score - float32(junkPrice*junk), prev: j - 1}
 		var last guess
 		for i := j - 1; i >= 0; i-- {
 			box := Box(p, cuts[i], cuts[j])
