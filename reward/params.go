@@ -8,6 +8,7 @@ import (
 // Params are the keys of a reward's table in a recipe. The first value of a
 // wrong type is kept and reported by [New].
 type Params struct {
+	name   string // of the reward
 	values map[string]any
 	err    error
 }
@@ -77,13 +78,25 @@ func (p *Params) Strings(key string) []string {
 	return nil
 }
 
-func (p *Params) fail(key, want string, got any) {
-	p.failf("%s is %v (%T), want %s", key, got, got, want)
+// A KeyError is what is wrong with a key of a reward's table in a recipe.
+type KeyError struct {
+	Reward, Key string
+	Err         error
 }
 
-func (p *Params) failf(format string, args ...any) {
+// Error implements error; it says the key, and leaves the reward's name out, which [New] says.
+func (e *KeyError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the details.
+func (e *KeyError) Unwrap() error { return e.Err }
+
+func (p *Params) fail(key, want string, got any) {
+	p.failf(key, "%s is %v (%T), want %s", key, got, got, want)
+}
+
+func (p *Params) failf(key, format string, args ...any) {
 	if p.err == nil {
-		p.err = fmt.Errorf(format, args...)
+		p.err = &KeyError{p.name, key, fmt.Errorf(format, args...)}
 	}
 }
 

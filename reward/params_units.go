@@ -34,7 +34,7 @@ func quantity[T any](p *Params, key string, def T, what, example string, parse f
 		}
 		p.fail(key, fmt.Sprintf("%s of more than 0, such as %q", what, example), v)
 	case int, int64, float64:
-		p.failf("%s needs a unit, for example \"%v%s\"; found %v", key, v, strings.TrimLeft(example, "0123456789"), v)
+		p.failf(key, "%s needs a unit, for example \"%v%s\"; found %v", key, v, strings.TrimLeft(example, "0123456789"), v)
 	default:
 		p.fail(key, fmt.Sprintf("%s, such as %q", what, example), v)
 	}

@@ -83,22 +83,23 @@ func Kinds() []KindDoc {
 
 // New makes the reward of the given kind, called name, [Checked]. It is an
 // error if the kind or a key of params is unknown, a value has the wrong type,
-// or deps lacks what the kind needs. Safe for concurrent use.
+// or deps lacks what the kind needs; what is wrong with the recipe is a *[KeyError]. Safe
+// for concurrent use.
 func New(kind, name string, params map[string]any, deps Deps) (Reward, error) {
 	registryMu.RLock()
 	e, ok := registry[kind]
 	kinds := sortedKeys(registry)
 	registryMu.RUnlock()
 	if !ok {
-		return nil, fmt.Errorf("reward %q: unknown kind %q%s", name, kind, hint(kind, kinds))
+		return nil, fmt.Errorf("reward %q: %w", name, &KeyError{name, "kind", fmt.Errorf("unknown kind %q%s", kind, hint(kind, kinds))})
 	}
 	if !deps.have(e.doc.Needs) {
 		return nil, fmt.Errorf("reward %q: kind %q %w", name, kind, &LackError{"needs a " + e.doc.Needs})
 	}
-	if err := checkKeys(e.doc, params); err != nil {
+	if err := checkKeys(name, e.doc, params); err != nil {
 		return nil, fmt.Errorf("reward %q: %w", name, err)
 	}
-	p := &Params{values: params}
+	p := &Params{name: name, values: params}
 	r, err := e.construct(name, p, deps)
 	if p.err != nil {
 		err = p.err
@@ -109,14 +110,14 @@ func New(kind, name string, params map[string]any, deps Deps) (Reward, error) {
 	return Checked(r), nil
 }
 
-func checkKeys(doc KindDoc, params map[string]any) error {
+func checkKeys(name string, doc KindDoc, params map[string]any) error {
 	var known []string
 	for _, p := range doc.Params {
 		known = append(known, p.Key)
 	}
 	for _, key := range sortedKeys(params) {
 		if !slices.Contains(known, key) {
-			return fmt.Errorf("unknown key %q for kind %q%s", key, doc.Kind, hint(key, known))
+			return &KeyError{name, key, fmt.Errorf("unknown key %q for kind %q%s", key, doc.Kind, hint(key, known))}
 		}
 	}
 	return nil

@@ -27,13 +27,13 @@ this machine as busy as it is now. Nothing is written.`,
 	recipe.add(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.RunE = func(cmd *cobra.Command, positional []string) error {
-		_, cfg, err := recipe.load(positional)
+		text, cfg, err := recipe.load(positional)
 		if err != nil {
 			return err
 		}
 		session, err := opened(cmd, func() (*run.Session, error) { return run.Open(cfg) })
 		if err != nil {
-			return err
+			return recipe.blamed(text, err)
 		}
 		plan, err := run.PlanRun(stopOf(cmd.Context()), session)
 		if err := errors.Join(err, session.Close()); err != nil {

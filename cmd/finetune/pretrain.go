@@ -63,7 +63,7 @@ func (f *pretrainFlags) run(cmd *cobra.Command, args, line []string) (dir string
 	}
 	session, err := run.OpenPretraining(cfg)
 	if err != nil {
-		return "", err
+		return "", f.recipe.blamed(text, err)
 	}
 	if dir, err = f.output.folder(cfg.Name); err != nil {
 		return "", errors.Join(err, session.Close())

@@ -15,6 +15,7 @@ import (
 	"flowgrpo/internal/config"
 	"flowgrpo/internal/run"
 	"flowgrpo/internal/shell"
+	"flowgrpo/reward"
 )
 
 // defaultRecipe is what `finetune train` runs without arguments.
@@ -50,6 +51,15 @@ func (f *recipeFlags) load(args []string) (config.Recipe, *config.Config, error)
 	}
 	c, err := recipe.Config(f.sets)
 	return recipe, c, err
+}
+
+// blamed returns err with its place in the recipe if it is about a key of a reward, which
+// is known only when the reward is made.
+func (f *recipeFlags) blamed(recipe config.Recipe, err error) error {
+	if e, ok := errors.AsType[*reward.KeyError](err); ok {
+		return recipe.Blame(f.sets, "reward."+e.Reward+"."+e.Key, fmt.Errorf("reward %q: %w", e.Reward, e))
+	}
+	return err
 }
 
 // outputFlags are the flags of commands that work for a while.
@@ -95,7 +105,7 @@ Ctrl-C saves, says how to go on and ends within seconds; a second one leaves at 
 		if err != nil {
 			return err
 		}
-		return train(cmd, output, args, text.Text, cfg)
+		return recipe.blamed(text, train(cmd, output, args, text.Text, cfg))
 	}
 	return c
 }

@@ -153,6 +153,22 @@ func (r Recipe) syntax(err error, where layout) *Error {
 	return at(r.Path, r.Text, p.Position.Start, message)
 }
 
+// Blame returns err as an [*Error] with the place of key in the recipe, or the argument in
+// sets that gave it its value.
+func (r Recipe) Blame(sets []string, key string, err error) error {
+	tree, where, broken := r.parse()
+	if broken != nil {
+		return err // of another recipe
+	}
+	changed := overrides{}
+	for _, s := range sets {
+		if broken := changed.apply(tree, s); broken != nil {
+			return err
+		}
+	}
+	return r.first([]problem{{key: key, message: err.Error()}}, where, changed)
+}
+
 // twice makes the error of a key at an offset that was set before.
 func (r Recipe) twice(where layout, offset int) *Error {
 	path := where.again[offset]
