@@ -58,11 +58,10 @@ func decodeFile(name string, f io.ReadCloser, dst any, strict bool) error {
 // number, text or truth value: files of other programs gain keys with their versions, and
 // write null for what is not set. Errors begin with name and the place, if name is not "".
 func Decode(name string, data []byte, dst any, strict bool) error {
-	data = bytes.TrimSpace(data)
 	at, err := wellFormed(data)
 	if err == nil {
 		at = -1
-		if err = (checker{strict}).value(data, reflect.TypeOf(dst).Elem()); err == nil {
+		if err = (checker{strict}).value(Trim(data), reflect.TypeOf(dst).Elem()); err == nil {
 			err = json.Unmarshal(data, dst) // wrong for types that unmarshal themselves
 		}
 	}
@@ -81,7 +80,7 @@ func Decode(name string, data []byte, dst any, strict bool) error {
 // wellFormed returns what is wrong with data apart from its meaning, and where; a place of
 // less than 0 is none.
 func wellFormed(data []byte) (at int, err error) {
-	if len(data) == 0 {
+	if len(Trim(data)) == 0 {
 		return -1, errors.New("is empty")
 	}
 	if i := InvalidUTF8(data); i >= 0 {
@@ -98,6 +97,10 @@ func wellFormed(data []byte) (at int, err error) {
 	}
 	return -1, nil
 }
+
+// Trim returns data without the white space of JSON at its ends, which is less than that of
+// Unicode.
+func Trim(data []byte) []byte { return bytes.Trim(data, " \t\r\n") }
 
 // explain returns what the grammar has against data.
 func explain(data []byte) (at int, err error) {

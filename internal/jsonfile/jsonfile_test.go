@@ -47,6 +47,8 @@ func TestDecode(t *testing.T) {
 	}{
 		{`{"name": "x", "size": 3, "scale": 2, "on": true, "bytes": [1, 255], "list": [{"size": 1}], "map": {"a": -128}, "Plain": "y"}`, true, ""},
 		{" \n{}\r\n", true, ""},
+		{"\v{}", false, `c.json:1:1: not JSON: invalid character '\v' looking for beginning of value`},
+		{"\n\n {]", false, `c.json:3:3: not JSON: invalid character ']' looking for beginning of object key string`},
 		{`{"name": "x", "other": {"a": [{"b": null}]}}`, false, ""},
 		{`{"name": "x", "othr": 1}`, true, `c.json: unknown key "othr"`},
 		{`{"nam": "x"}`, true, `c.json: unknown key "nam"; did you mean "name"?`},

@@ -76,10 +76,10 @@ func readSharded(fsys fs.FS, name, dir string) (*File, error) {
 // parseIndex reads the parts of an index that say where tensors are.
 func parseIndex(content []byte) (index, error) {
 	ix := index{size: -1}
-	if err := checkJSON(bytes.TrimSpace(content)); err != nil {
+	if err := checkJSON(jsonfile.Trim(content)); err != nil {
 		return ix, fmt.Errorf("not an index: %w", err)
 	}
-	err := jsonfile.Members(bytes.TrimSpace(content), func(key, value []byte) (err error) {
+	err := jsonfile.Members(jsonfile.Trim(content), func(key, value []byte) (err error) {
 		switch string(key) {
 		case "metadata":
 			ix.size, err = parseTotalSize(value)
