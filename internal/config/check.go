@@ -16,7 +16,7 @@ func check(c *Config) []problem {
 	k.train(&c.Train)
 	k.rollout(&c.Rollout)
 	k.grpo(c)
-	k.device(&c.Device)
+	k.device(&c.Device, c.Train.Mode)
 	k.rewards(c.Reward)
 	k.pretrain(c)
 	k.network(c)
@@ -135,12 +135,16 @@ func (k *checker) grpo(c *Config) {
 		`grpo.kl = "flow-grpo" is defined for rollout.dynamics = "flow-sde" only, found %q`, c.Rollout.Dynamics)
 }
 
-func (k *checker) device(d *Device) {
+func (k *checker) device(d *Device, mode string) {
 	for i, n := range d.GPUs {
 		k.require(slices.Index(d.GPUs, n) == i, fmt.Sprintf("device.gpus[%d]", i), "device.gpus names %d twice", n)
 	}
 	k.require(d.Use != "all" || d.Precision == "float32", "device.precision|device.use",
 		`device.precision must be "float32" for use = "all" (the processor has no other, and one evaluation would mix the two), found %s`, quote(d.Precision))
+	k.require(d.Use != "all" || d.Frozen == "precision", "device.frozen|device.use",
+		`device.frozen must be "precision" for use = "all" (the processor holds weights in float32), found %s`, quote(d.Frozen))
+	k.require(d.Frozen == "precision" || mode == "lora", "device.frozen|train.mode",
+		`device.frozen = %s needs train.mode = "lora": with %s no matrix is frozen`, quote(d.Frozen), quote(mode))
 }
 
 // weighed returns the number of rewards that are trained on.

@@ -14,7 +14,7 @@ import (
 
 // withoutHopper returns a device that takes itself for an older one.
 var withoutHopper = sync.OnceValues(func() (*Device, error) {
-	d, err := Open(0, BFloat16)
+	d, err := Open(0, Options{Precision: BFloat16})
 	if err == nil {
 		d.hopper = false
 	}

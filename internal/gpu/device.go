@@ -10,19 +10,6 @@ import (
 	"flowgrpo/internal/cuda"
 )
 
-// A Precision says how the products of a program compute.
-type Precision int
-
-// The precisions.
-const (
-	Strict   Precision = iota // float32 throughout
-	TF32                      // float32 storage, products of TF32 on tensor cores
-	BFloat16                  // activations and matrices in bfloat16, sums in float32
-)
-
-// String returns the name that recipes use: float32, tf32 or bfloat16.
-func (p Precision) String() string { return [...]string{"float32", "tf32", "bfloat16"}[p] }
-
 // hopperMajor is the compute capability that brought wgmma and the bulk copy engine, and
 // mapsDriver the driver whose launches can have tensor maps as parameters.
 const (
@@ -37,13 +24,14 @@ const (
 type Device struct {
 	ctx       *cuda.Context
 	precision Precision
+	int8      bool // frozen matrices are held in 8 bits
 	hopper    bool // has wgmma and the bulk copy engine
 	kernels   library
 	weights   store
 }
 
 // Open returns the GPU of that index.
-func Open(index int, precision Precision) (*Device, error) {
+func Open(index int, o Options) (*Device, error) {
 	ctx, err := cuda.Open(index)
 	if err != nil {
 		return nil, fmt.Errorf("gpu: %w", err)
@@ -52,7 +40,7 @@ func Open(index int, precision Precision) (*Device, error) {
 		return nil, fmt.Errorf("gpu: %v has compute capability %d.%d and a driver of CUDA %d.%d, want 8.0 and 12.0 or more",
 			i, i.Major, i.Minor, i.Driver/1000, i.Driver%1000/10)
 	}
-	d := &Device{ctx: ctx, precision: precision}
+	d := &Device{ctx: ctx, precision: o.Precision, int8: o.FrozenInt8}
 	d.hopper = ctx.Info().Major == hopperMajor && ctx.Info().Driver >= mapsDriver
 	defer d.Enter()()
 	stream, err := ctx.NewStream()

@@ -28,9 +28,9 @@ import (
 var tolerance = map[Precision]float64{Strict: 1e-4, TF32: 2e-3, BFloat16: 2e-2}
 
 var devices = map[Precision]func() (*Device, error){
-	Strict:   sync.OnceValues(func() (*Device, error) { return Open(0, Strict) }),
-	TF32:     sync.OnceValues(func() (*Device, error) { return Open(0, TF32) }),
-	BFloat16: sync.OnceValues(func() (*Device, error) { return Open(0, BFloat16) }),
+	Strict:   sync.OnceValues(func() (*Device, error) { return Open(0, Options{Precision: Strict}) }),
+	TF32:     sync.OnceValues(func() (*Device, error) { return Open(0, Options{Precision: TF32}) }),
+	BFloat16: sync.OnceValues(func() (*Device, error) { return Open(0, Options{Precision: BFloat16}) }),
 }
 
 // requireGPU skips the test where there is no driver, and fails it where one was promised.

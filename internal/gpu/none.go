@@ -14,19 +14,6 @@ const Built = false
 // ErrNotBuilt is what every call returns in a program without GPUs.
 var ErrNotBuilt = errors.New("this program is built without GPUs (build it with make gpu)")
 
-// A Precision says how the products of a program compute.
-type Precision int
-
-// The precisions.
-const (
-	Strict   Precision = iota // float32 throughout
-	TF32                      // float32 storage, products of TF32 on tensor cores
-	BFloat16                  // activations and matrices in bfloat16, sums in float32
-)
-
-// String returns the name that recipes use: float32, tf32 or bfloat16.
-func (p Precision) String() string { return [...]string{"float32", "tf32", "bfloat16"}[p] }
-
 // Info describes a device.
 type Info struct {
 	Index        int
@@ -46,7 +33,7 @@ func Devices() ([]Info, error) { return nil, ErrNotBuilt }
 type Device struct{}
 
 // Open returns ErrNotBuilt.
-func Open(int, Precision) (*Device, error) { return nil, ErrNotBuilt }
+func Open(int, Options) (*Device, error) { return nil, ErrNotBuilt }
 
 // Info returns nothing.
 func (*Device) Info() Info { return Info{} }

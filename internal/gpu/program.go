@@ -40,6 +40,7 @@ type Program struct {
 type input struct {
 	place  graph.Place
 	weight bool
+	row    int // of a matrix in 8 bits: the length of its rows; otherwise 0
 	offset int // in own
 	at     cuda.Ptr
 	f32    []float32
@@ -78,14 +79,16 @@ func (r result) size() int { return max(1, r.place.Shape.TotalSize()) }
 // aligned rounds up to what every kernel is content with.
 func aligned(bytes int) int { return (bytes + 255) / 256 * 256 }
 
-// newProgram returns the program of a plan of which the inputs called weights are the
-// device's.
-func newProgram(q *Queue, plan *graph.Program, weights []string) (*Program, error) {
+// newProgram returns the program of the plan of what is wanted.
+func newProgram(q *Queue, plan *graph.Program, w graph.Wanted) (*Program, error) {
 	p := &Program{queue: q, plan: plan, inputs: map[string]*input{}, consts: map[*graph.Buffer]cuda.Ptr{}}
 	calls, outputs := plan.Calls()
 	p.calls = calls
 	for name, place := range plan.Inputs() {
-		p.inputs[name] = &input{place: place, weight: slices.Contains(weights, name)}
+		p.inputs[name] = &input{place: place, weight: slices.Contains(w.Weights, name)}
+	}
+	if q.device.int8 {
+		p.inInt8(w.Frozen)
 	}
 	back := 0
 	add := func(to *[]result, place graph.Place) {
@@ -142,7 +145,7 @@ func (p *Program) BindWeight(w graph.Weight) error {
 		return nil
 	}
 	defer p.queue.device.Enter()()
-	at, err := p.queue.device.weights.hold(w, in.place.Kind)
+	at, err := p.queue.device.weights.hold(w, layout{in.place.Kind, in.row})
 	if err != nil {
 		return err
 	}

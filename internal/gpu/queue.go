@@ -51,7 +51,7 @@ func (q *Queue) Compile(w graph.Wanted) (graph.Executable, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := newProgram(q, plan, w.Weights)
+	p, err := newProgram(q, plan, w)
 	if err != nil {
 		return nil, err
 	}

@@ -126,7 +126,7 @@ func (p *Program) emit(dry bool) (*emitter, error) {
 		e.used, e.op = 0, c.Op.Name
 		on := call{op: c.Op, out: p.tensor(c.Out)}
 		for _, in := range c.In {
-			on.in = append(on.in, p.tensor(in))
+			on.in = append(on.in, p.operand(e, in))
 		}
 		f(e, on)
 	}

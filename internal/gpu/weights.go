@@ -28,7 +28,22 @@ type store struct {
 type weightKey struct {
 	owner any
 	name  string
-	kind  graph.Kind
+	layout
+}
+
+// A layout says how the copy of a weight is stored: as numbers of a kind, or, where row is
+// not 0, as a matrix in 8 bits with rows of that length, see int8.go.
+type layout struct {
+	kind graph.Kind
+	row  int
+}
+
+// bytes returns what n elements take.
+func (l layout) bytes(n int) int {
+	if l.row > 0 {
+		return scalesAt(n) + 4*(n/l.row)
+	}
+	return n * l.kind.Size()
 }
 
 // A resident is the copy of one weight.
@@ -37,26 +52,30 @@ type resident struct {
 	version uint64
 }
 
-// hold returns the address of the copy of w in the wanted kind, up to date. The address of
+// hold returns the address of the copy of w in the wanted layout, up to date. The address of
 // a weight stays the same as it changes.
-func (s *store) hold(w graph.Weight, kind graph.Kind) (cuda.Ptr, error) {
+func (s *store) hold(w graph.Weight, l layout) (cuda.Ptr, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := weightKey{w.Owner, w.Name, kind}
+	key := weightKey{w.Owner, w.Name, l}
 	r, ok := s.held[key]
 	if ok && r.version == w.Version {
 		return r.at, nil
 	}
 	if !ok {
-		at, err := s.ctx.Alloc(len(w.Data) * kind.Size())
+		at, err := s.ctx.Alloc(l.bytes(len(w.Data)))
 		if err != nil {
 			return 0, fmt.Errorf("gpu: weight %s: %w", w.Name, err)
 		}
 		r = &resident{at: at}
 		s.held[key] = r
-		s.bytes += len(w.Data) * kind.Size()
+		s.bytes += l.bytes(len(w.Data))
 	}
-	if err := s.upload(r.at, w.Data, kind); err != nil {
+	upload := s.upload
+	if l.row > 0 {
+		upload = s.uploadInt8
+	}
+	if err := upload(r.at, w.Data, l); err != nil {
 		return 0, fmt.Errorf("gpu: weight %s: %w", w.Name, err)
 	}
 	r.version = w.Version
@@ -66,11 +85,11 @@ func (s *store) hold(w graph.Weight, kind graph.Kind) (cuda.Ptr, error) {
 // stagingElements is how much is converted at a time.
 const stagingElements = 8 << 20
 
-func (s *store) upload(at cuda.Ptr, data []float32, kind graph.Kind) error {
+func (s *store) upload(at cuda.Ptr, data []float32, l layout) error {
 	if len(data) == 0 {
 		return nil
 	}
-	if kind == graph.Float32 {
+	if l.kind == graph.Float32 {
 		if err := s.stream.CopyIn(at, unsafe.Pointer(&data[0]), 4*len(data)); err != nil {
 			return err
 		}

@@ -23,6 +23,7 @@ type Weight struct {
 	Name    string
 	Owner   any
 	Version uint64
+	Frozen  bool // as [Wanted] has it
 	Data    []float32
 }
 

@@ -51,6 +51,8 @@ type Wanted struct {
 	Recompute bool
 	// Weights are the inputs that are weights: a backend keeps copies of them, see Weight.
 	Weights []string
+	// Frozen are those that training leaves alone, which a backend may hold in fewer bits.
+	Frozen []string
 	// Half holds activations, and the matrices of products, in bfloat16. Only backends of
 	// their own run such programs.
 	Half  bool

@@ -15,7 +15,7 @@ import (
 // A machine has GPUs.
 type machine interface {
 	Devices() ([]gpu.Info, error)
-	Open(index int, p gpu.Precision) (card, error)
+	Open(index int, o gpu.Options) (card, error)
 }
 
 // A card is a GPU that is open.
@@ -32,8 +32,8 @@ type thisMachine struct{}
 
 func (thisMachine) Devices() ([]gpu.Info, error) { return gpu.Devices() }
 
-func (thisMachine) Open(index int, p gpu.Precision) (card, error) {
-	d, err := gpu.Open(index, p)
+func (thisMachine) Open(index int, o gpu.Options) (card, error) {
+	d, err := gpu.Open(index, o)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func list(infos []gpu.Info) string {
 func (d *devices) open(m machine) ([]*openCard, error) {
 	var cards []*openCard
 	for _, info := range d.infos {
-		opened, err := m.Open(info.Index, precision(d.recipe.Precision))
+		opened, err := m.Open(info.Index, options(d.recipe))
 		if err != nil {
 			return nil, err
 		}

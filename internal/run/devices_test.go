@@ -28,7 +28,7 @@ func (m *fakeMachine) Devices() ([]gpu.Info, error) {
 	return infos, nil
 }
 
-func (m *fakeMachine) Open(index int, _ gpu.Precision) (card, error) {
+func (m *fakeMachine) Open(index int, _ gpu.Options) (card, error) {
 	m.opened.Add(1)
 	return m.cards[index], nil
 }
@@ -267,10 +267,22 @@ func TestDescribeGPUs(t *testing.T) {
 func TestFits(t *testing.T) {
 	t.Parallel()
 	model := tinyModel(t, "glyphs")
-	with := func(free int64, micro, batch int) (*GPUMemory, error) {
+	with := func(free int64, micro, batch int, sets ...string) (*GPUMemory, error) {
 		m := fakes(2)
 		m.cards[1].free = free // the least counts
-		return openTinyOn(t, m, "gpu", model, fmt.Sprint("grpo.micro_batch=", micro), fmt.Sprint("device.batch=", batch)).gpuMemory()
+		sets = append(sets, fmt.Sprint("grpo.micro_batch=", micro), fmt.Sprint("device.batch=", batch))
+		return openTinyOn(t, m, "gpu", model, sets...).gpuMemory()
+	}
+	lora := func(sets ...string) int {
+		m, err := with(1<<30, 5, 4, append(sets, "train.mode=lora", "train.lora_rank=1")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Weights
+	}
+	whole, half, eighth := lora(), lora("device.precision=bfloat16"), lora("device.frozen=int8")
+	if !(eighth < half && half < whole && whole-eighth > 5*(whole-half)/4) { // 3 of 4 bytes of a matrix are saved, less scales, and 2 of 4
+		t.Errorf("weights take %d bytes, %d in bfloat16, %d with frozen matrices in 8 bits", whole, half, eighth)
 	}
 	small, err := with(1<<30, 5, 4)
 	if err != nil || small.Total <= small.Weights || small.Total != small.Weights+small.Gradient+small.Velocities {

@@ -59,21 +59,25 @@ func (s *Session) gpuMemory() (*GPUMemory, error) {
 // and of what is trained, its moving average and, where all weights are trained, the base
 // that it began with.
 func (s *Session) weightBytes() int {
-	bytes := func(w *policy.Weights) int {
+	d := s.Config.Device
+	bytes := func(w *policy.Weights, int8 bool) int {
 		total := 0
 		for _, p := range w.Parameters() {
-			size := 4
-			if s.Config.Device.Precision == "bfloat16" && len(p.Shape) > 1 {
-				size = 2
+			switch {
+			case len(p.Shape) > 1 && int8:
+				total += p.Size() + 4*p.Shape[0]
+			case len(p.Shape) > 1 && d.Precision == "bfloat16":
+				total += 2 * p.Size()
+			default:
+				total += 4 * p.Size()
 			}
-			total += size * p.Size()
 		}
 		return total
 	}
 	if s.Model.Adapter != nil {
-		return bytes(s.Model.Weights) + 2*bytes(s.Model.Adapter)
+		return bytes(s.Model.Weights, d.Frozen == "int8") + 2*bytes(s.Model.Adapter, false)
 	}
-	return 3 * bytes(s.Model.Weights)
+	return 3 * bytes(s.Model.Weights, false)
 }
 
 // fitting compiles the programs of a session for a queue.

@@ -48,21 +48,24 @@ func TestRunOnDriverGPU(t *testing.T) {
 	model := tinyModel(t, "glyphs")
 	sets := append(slices.Clone(contrast), "device.gpus=[0]", "device.batch=4", "train.lora_rank=2")
 	want := metricsOf(t, trainTiny(t, openTiny(t, "glyphs", model, sets...)))
-	for precision, tolerance := range map[string]float64{"float32": 1e-3, "tf32": 1e-2, "bfloat16": 0.1} {
-		t.Run(precision, func(t *testing.T) {
-			s := openTiny(t, "glyphs", model, append(slices.Clone(sets), "device.use=gpu", "device.precision="+precision)...)
+	for _, tt := range []struct {
+		precision, frozen string
+		tolerance         float64
+	}{{"float32", "precision", 1e-3}, {"tf32", "precision", 1e-2}, {"bfloat16", "precision", 0.1}, {"bfloat16", "int8", 0.2}} {
+		t.Run(tt.precision+" "+tt.frozen, func(t *testing.T) {
+			s := openTiny(t, "glyphs", model, append(slices.Clone(sets), "device.use=gpu", "device.precision="+tt.precision, "device.frozen="+tt.frozen)...)
 			if err := s.Fits(); err != nil {
 				t.Fatal(err)
 			}
 			got := metricsOf(t, trainTiny(t, s))
 			for i, line := range want {
 				if v := got[i][eval.KeyFirstPass]; v != 0 {
-					t.Errorf("%s, iteration %d: |Δ log p| of the first pass is %v, want exactly 0", precision, i, v)
+					t.Errorf("iteration %d: |Δ log p| of the first pass is %v, want exactly 0", i, v)
 				}
 				for _, key := range []string{eval.KeyRewardMean, eval.KeyGradNorm, eval.KeyEvalReward} {
 					a, b := float64(got[i][key]), float64(line[key])
-					if math.Abs(a-b) > tolerance*math.Abs(b) {
-						t.Errorf("%s, iteration %d: %s is %v, on the processor %v", precision, i, key, a, b)
+					if math.Abs(a-b) > tt.tolerance*math.Abs(b) {
+						t.Errorf("iteration %d: %s is %v, on the processor %v", i, key, a, b)
 					}
 				}
 			}

@@ -224,6 +224,10 @@ func crop(name string) imagefolder.Crop {
 	panic(unknown("pretrain.crop", name))
 }
 
+func options(d config.Device) gpu.Options {
+	return gpu.Options{Precision: precision(d.Precision), FrozenInt8: d.Frozen == "int8"}
+}
+
 func precision(name string) gpu.Precision {
 	switch name {
 	case "float32":
