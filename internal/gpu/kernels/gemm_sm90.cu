@@ -18,21 +18,27 @@ template <form f, int columns> DEVICE void multiply_stage(float (&d)[columns / 2
 }
 
 // multiply_tile sets d to this warpgroup's part of the sums of a tile. begun(step)
-// is called when the products of the first two steps have begun.
+// is called when the products of the first two steps have begun. The first step is apart so that
+// what sets d and what adds to it are two instructions: where one may do either, the compilers in
+// the drivers of CUDA 12 let no wgmma begin before the one before it has ended.
 template <form f, int rows, int columns, class F> DEVICE void multiply_tile(const ring<rows, columns> &r, int all, int group, turn<ring<rows, columns>::stages> &t, float (&d)[columns / 2], F begun) {
 	auto release = [&](int stage) {
 		if (tid() % 32 == 0)
 			mbar_arrive(r.empty + stage * 8);
 	};
-	int before = 0;
-	for (int step = 0; step < all; step++, advance(t)) {
+	auto multiply = [&](bool add) __attribute__((always_inline)) {
 		u32 stage = r.at + t.stage * r.stage_bytes;
 		mbar_wait(r.full + t.stage * 8, t.parity);
-		multiply_stage<f, columns>(d, stage + group * box_bytes, stage + rows * depth * 2, step > 0);
-		if (step > 0) {
-			wgmma_wait<1>();
-			release(before);
-		}
+		multiply_stage<f, columns>(d, stage + group * box_bytes, stage + rows * depth * 2, add);
+	};
+	multiply(false);
+	begun(0);
+	int before = t.stage;
+	advance(t);
+	for (int step = 1; step < all; step++, advance(t)) {
+		multiply(true);
+		wgmma_wait<1>();
+		release(before);
 		if (step < 2)
 			begun(step);
 		before = t.stage;
