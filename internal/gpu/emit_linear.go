@@ -76,7 +76,19 @@ func gradX(c call) product {
 	return p
 }
 
-func emitLinearGradX(e *emitter, c call) { e.multiply(gradX(c)) }
+// emitLinearGradX emits dy·w. Where a sample is one row, tiles are few and sums are long: the
+// sum is cut then, in parts that depend on the layer alone.
+func emitLinearGradX(e *emitter, c call) {
+	const rows = 64 // for which the parts are chosen, however many there are
+	p := gradX(c)
+	if len(c.in[0].shape) == 2 {
+		few := p
+		few.m = rows
+		e.parts(&few)
+		p.split = few.split
+	}
+	e.multiplyParts(p, c.out, false)
+}
 
 // emitLowRankGradX emits dy·w + scale·dhidden·down.
 func emitLowRankGradX(e *emitter, c call) {
@@ -90,31 +102,43 @@ func emitLowRankGradX(e *emitter, c call) {
 	e.multiply(p)
 }
 
-// emitLinearGradW emits dyᵀ·x. The sum over rows is cut in parts where the result alone
-// would not keep the device busy.
-func emitLinearGradW(e *emitter, c call) {
+// gradW returns the product dyᵀ·x.
+func gradW(c call) product {
 	dy, x := c.in[0], c.in[1]
 	p := product{form: colCol, kind: dy.kind, a: dy.at, b: x.at, out: c.out.at, wide: c.out.kind != dy.kind, scale: 1}
 	p.k, p.m = dy.rowsCols()
 	_, p.n = x.rowsCols()
+	return p
+}
+
+// emitLinearGradW emits dyᵀ·x. The sum over rows is cut in parts where the result alone
+// would not keep the device busy.
+func emitLinearGradW(e *emitter, c call) {
+	p := gradW(c)
 	if c.out.kind != graph.Float32 {
 		e.fail(fmt.Errorf("gpu: %v of kind %v", c.op, c.out.kind))
 		return
 	}
-	parts := e.parts(&p)
-	if parts == 1 {
-		p.add = c.add
+	e.parts(&p)
+	e.multiplyParts(p, c.out, c.add)
+}
+
+// multiplyParts emits p, whose k may be cut, with the result in out, or added to what it holds.
+func (e *emitter) multiplyParts(p product, out tensor, add bool) {
+	if p.count() == 1 {
+		p.add = add
 		e.multiply(p)
 		return
 	}
-	p.out = e.take(4 * parts * p.m * p.n)
+	p.out, p.wide = e.take(4*p.count()*p.m*p.n), true
 	e.multiply(p)
-	e.addParts(p.out, c.out.at, p.m*p.n, parts, c.add)
+	e.addParts(p.out, out, p.count(), add)
 }
 
-// addParts sets out to the sum of parts of n elements each, or adds it.
-func (e *emitter) addParts(from, out cuda.Ptr, n, parts int, add bool) {
-	e.launch("gemm_add_parts", line(blocks(n, 4*256)), 256, 0, from, out, int64(n), parts, flag(add))
+// addParts sets out to the sum of parts of its size, or adds it.
+func (e *emitter) addParts(from cuda.Ptr, out tensor, parts int, add bool) {
+	n := out.size()
+	e.launch(typed("gemm_add_parts", out.kind), line(blocks(n, 4*128)), 128, 0, from, out.at, int64(n), parts, flag(add))
 }
 
 // emitColumnSum emits the sum of all rows.
@@ -131,7 +155,7 @@ func emitColumnSum(e *emitter, c call) {
 	}
 	sums := e.take(4 * parts * n)
 	e.launch(name, grid, 256, 0, x.at, sums, m, n, rows, 0)
-	e.addParts(sums, c.out.at, n, parts, c.add)
+	e.addParts(sums, c.out, parts, c.add)
 }
 
 // emitCast emits a copy in another kind.

@@ -88,3 +88,73 @@ func checkLinearIsInvariant(t *testing.T, precision Precision, shapes [][5]int) 
 		})
 	}
 }
+
+// sampleShapes are rows of which each is a sample, inner width and width of the result: the
+// gradient of the inner values is summed in parts where the latter is large.
+var sampleShapes = [][3]int{
+	{1, 8, 4096}, {5, 40, 3400}, {3, 33, 2101}, {70, 24, 5000}, {2, 64, 64}, {4, 136, 4104},
+}
+
+func sampleCases() []testCase {
+	var cases []testCase
+	for _, s := range sampleShapes {
+		b, k, n := s[0], s[1], s[2]
+		cases = append(cases, testCase{
+			name: fmt.Sprintf("samples %v", s), shapes: [][]int{{b, k}, {n, k}, {n}},
+			build: func(in []graph.Node) graph.Node { return graph.Linear(in[0], in[1], in[2]) },
+		}, testCase{
+			name: fmt.Sprintf("samples after gelu %v", s), shapes: [][]int{{b, k}, {n, k}},
+			build: func(in []graph.Node) graph.Node { return graph.Linear(graph.Gelu(in[0]), in[1], nil) },
+		})
+	}
+	return cases
+}
+
+func TestLinearOfSamples(t *testing.T) {
+	runCases(t, sampleCases(), Strict, TF32, BFloat16)
+	d, err := devices[BFloat16]()
+	check(t, err)
+	if d.kernels.loaded["gemm_add_parts_bf16"] == nil {
+		t.Error("no sum was cut in parts")
+	}
+}
+
+func TestGradientOfSamplesIsInvariant(t *testing.T) {
+	for _, precision := range []Precision{Strict, TF32, BFloat16} {
+		for _, s := range sampleShapes {
+			checkInvariance(t, precision, [][]int{{0, s[1]}, {s[2], s[1]}, {0, s[2]}}, []int{0, 2}, func(in []graph.Node) graph.Node {
+				grads, err := graph.Gradients(graph.Dot(graph.Linear(in[0], in[1], nil), in[2]), in[0])
+				check(t, err)
+				return graph.Gelu(grads[0])
+			})
+		}
+	}
+}
+
+// How often a sum is cut depends on the layer alone.
+func TestPartsOfSamples(t *testing.T) {
+	const k, n = 13824, 1536
+	q := testQueue(t, BFloat16)
+	parts := func(shape ...int) int {
+		rows := tensor{shape: shape}.size()
+		e := &emitter{device: q.device, dry: true}
+		emitLinearGradX(e, call{
+			in:  []tensor{{shape: append(shape, k), kind: graph.BFloat16}, {shape: []int{k, n}, kind: graph.BFloat16}},
+			out: tensor{shape: append(shape, n), kind: graph.BFloat16},
+		})
+		check(t, e.err)
+		return e.most / (4 * rows * n)
+	}
+	one := parts(1)
+	if one < 2 {
+		t.Errorf("%d parts for a row, want more than one", one)
+	}
+	for _, rows := range []int{2, 32, 64, 65, 1000} {
+		if p := parts(rows); p != one {
+			t.Errorf("%d parts for %d rows, %d for one", p, rows, one)
+		}
+		if p := parts(1, rows); p != 0 {
+			t.Errorf("%d parts for %d rows of a sample, want a whole sum", p, rows)
+		}
+	}
+}

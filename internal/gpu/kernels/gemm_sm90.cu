@@ -100,6 +100,12 @@ template <form f, int rows, int columns> DEVICE void consume(const u8 *maps, con
 	free_held();
 }
 
+// registers are those of a thread that fetches and of one that multiplies: 65536 for a block. A
+// block of 64 rows keeps what it gets.
+template <int rows> struct registers {
+	static constexpr int fetching = rows == 192 ? 32 : 40, multiplying = rows == 192 ? 160 : 232;
+};
+
 // product_wgmma is the kernel for a form and a tile.
 template <form f, int rows, int columns> DEVICE void product_wgmma(const u8 *maps, const product &p) {
 	// The compiler inlines functions in the order in which it meets their names, and the code of
@@ -109,13 +115,13 @@ template <form f, int rows, int columns> DEVICE void product_wgmma(const u8 *map
 	ring<rows, columns> r = make_ring<rows, columns>();
 	int group = shfl(tid() / 128, 0); // the same in a warp, which the compiler sees so
 	if (group == 0) {
-		if constexpr (rows == 128)
-			registers_less<40>();
+		if constexpr (rows > 64)
+			registers_less<registers<rows>::fetching>();
 		if (tid() == 0)
 			produce<f>(maps, p, r);
 	} else {
-		if constexpr (rows == 128)
-			registers_more<232>();
+		if constexpr (rows > 64)
+			registers_more<registers<rows>::multiplying>();
 		consume<f>(maps, p, r, group - 1);
 	}
 }
@@ -141,3 +147,4 @@ STAGED(gemm_staged_col_col_128x192, col_col, 128, 192)
 STAGED(gemm_staged_col_col_128x160, col_col, 128, 160)
 STAGED(gemm_staged_col_col_128x64, col_col, 128, 64)
 STAGED(gemm_staged_col_col_64x256, col_col, 64, 256)
+STAGED(gemm_staged_col_col_192x192, col_col, 192, 192)

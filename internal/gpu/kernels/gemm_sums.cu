@@ -1,23 +1,37 @@
 // Sums of partial results in a fixed order, and sums over rows.
 #include "vec.cuh"
 
-// add_parts sets out[i], or adds to it, the sum over count parts of parts[part][i].
-KERNEL(256) void gemm_add_parts(const float *parts, float *out, i64 n, int count, int add) {
-	i64 i = ((i64)bid() * 256 + tid()) * 4;
+// add_parts sets out[i], or adds to it, the sum over count parts of parts[part][i], in order.
+template <class T> DEVICE void add_parts(const float *parts, T *out, i64 n, int count, int add) {
+	constexpr int ahead = 8; // parts that are read at once
+	i64 i = ((i64)bid() * 128 + tid()) * 4;
 	if (i >= n)
 		return;
 	int left = n - i < 4 ? (int)(n - i) : 4;
 	bool wide = aligned(parts, out) && n % 4 == 0;
-	float sum[4] = {}, v[4];
+	float sum[4] = {}, v[ahead][4];
 	if (add)
 		load<4>(out + i, left, wide, sum);
-	for (int part = 0; part < count; part++) {
-		load<4>(parts + part * n + i, left, wide, v);
-		UNROLL for (int j = 0; j < 4; j++) sum[j] += v[j];
+	parts += i;
+	int part = 0;
+	for (; wide && part + ahead <= count; part += ahead, parts += ahead * n) {
+		UNROLL for (int a = 0; a < ahead; a++) load_wide<4>(parts + a * n, v[a]);
+		UNROLL for (int a = 0; a < ahead; a++)
+			UNROLL for (int j = 0; j < 4; j++) sum[j] += v[a][j];
+	}
+	for (; part < count; part++, parts += n) {
+		load<4>(parts, left, wide, v[0]);
+		UNROLL for (int j = 0; j < 4; j++) sum[j] += v[0][j];
 	}
 	save<4>(out + i, left, wide, sum);
 }
-EXPORT(gemm_add_parts)
+
+#define ADD_PARTS(name, T) \
+	KERNEL(128) void name(const float *parts, T *out, i64 n, int count, int add) { add_parts(parts, out, n, count, add); } \
+	EXPORT(name)
+
+ADD_PARTS(gemm_add_parts_f32, float)
+ADD_PARTS(gemm_add_parts_bf16, bf16)
 
 // column_sum sums the columns of x [m, n] over the block's rows, of which there are rows: out
 // [blocks along y, n]. A block has 128 columns, four to a lane, and a warp every eighth row.
