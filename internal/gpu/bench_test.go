@@ -100,16 +100,24 @@ func recorded(b *testing.B, q *Queue, put func() error) *cuda.Graph {
 
 // launchesOf puts the launches of an op on the stream of p.
 func launchesOf(p *Program, op string) func() error {
+	var of []launch
+	for _, l := range p.launches {
+		if l.op == op {
+			of = append(of, l)
+		}
+	}
+	return putLaunches(p.queue, of)
+}
+
+// putLaunches puts launches on the stream of q.
+func putLaunches(q *Queue, launches []launch) func() error {
 	return func() error {
-		for _, l := range p.launches {
-			if l.op != op {
-				continue
-			}
-			f, err := p.queue.device.kernels.function(l.kernel, l.Shared)
+		for _, l := range launches {
+			f, err := q.device.kernels.function(l.kernel, l.Shared)
 			if err != nil {
 				return err
 			}
-			if err := p.queue.stream.Launch(f, l.Launch); err != nil {
+			if err := q.stream.Launch(f, l.Launch); err != nil {
 				return err
 			}
 		}
@@ -143,124 +151,6 @@ const sets = 3
 
 // replays of a measurement, of which the median counts.
 const replays = 15
-
-// BenchmarkProducts times y = x·Wᵀ, dx = dy·W and dW = dyᵀ·x at the network's shapes, ours
-// and those of cuBLASLt on the same memory.
-func BenchmarkProducts(b *testing.B) {
-	layers := [][2]int{{1536, 1536}, {6144, 1536}, {1536, 6144}, {4608, 1536}}
-	for _, m := range []int{10856, 8192, 32768} {
-		for _, l := range layers {
-			benchProduct(b, m, l[0], l[1])
-		}
-	}
-	benchProduct(b, 32, 13824, 1536)
-}
-
-// forms are the products of a layer, by op.
-var forms = [][2]string{{"x*W^T", "linear"}, {"dy*W", "linear-grad-x"}, {"dy^T*x", "linear-grad-w"}}
-
-func benchProduct(b *testing.B, m, n, k int) {
-	var ours, theirs map[string]time.Duration
-	measure := func() {
-		if ours == nil {
-			p := productProgram(b, m, n, k)
-			ours, theirs = timeProducts(b, p, m, n, k)
-			check(b, p.free())
-		}
-	}
-	for _, form := range forms {
-		b.Run(fmt.Sprintf("%s/%dx%dx%d", form[0], m, n, k), func(b *testing.B) {
-			once(b, measure)
-			took := ours[form[1]]
-			report(b, took, 2*float64(m)*float64(n)*float64(k))
-			if other, ok := theirs[form[1]]; ok {
-				b.ReportMetric(other.Seconds()*1e3, "cublaslt-ms")
-				b.ReportMetric(other.Seconds()/took.Seconds(), "of-cublaslt")
-			}
-		})
-	}
-}
-
-// productProgram runs once a program of layers forward and backward.
-func productProgram(b *testing.B, m, n, k int) *Program {
-	q := benchQueue(b, 1)
-	g := graph.New()
-	var loss graph.Node
-	var inputs, weights []graph.Node
-	for i := range sets {
-		name := func(s string) string { return fmt.Sprint(s, i) }
-		x, w := graph.Input(g, name("x"), 1, m, k), graph.Input(g, name("w"), n, k)
-		y := graph.Linear(x, w, nil)
-		l := graph.Dot(graph.Add(y, y), graph.Input(g, name("dy"), 1, m, n)) // the sum keeps y in bfloat16
-		if loss == nil {
-			loss = l
-		} else {
-			loss = graph.Add(loss, l)
-		}
-		inputs, weights = append(inputs, x), append(weights, w)
-	}
-	grads, err := graph.Gradients(loss, append(inputs, weights...)...)
-	check(b, err)
-	outputs := []graph.Node{loss}
-	for i, dx := range grads[:sets] {
-		outputs = append(outputs, graph.Dot(graph.Add(dx, dx), inputs[i]))
-	}
-	_, err = q.Compile(graph.Wanted{Outputs: outputs, Sums: grads[sets:]})
-	check(b, err)
-	p := q.last()
-	for i := range sets {
-		p.Bind(fmt.Sprint("x", i), byName(fmt.Sprint("input.x", i), m*k))
-		p.Bind(fmt.Sprint("w", i), byName(fmt.Sprint("input.w", i), n*k))
-		p.Bind(fmt.Sprint("dy", i), byName(fmt.Sprint("input.dy", i), m*n))
-		p.BindSum(i, make([]float32, p.sums[i].size()))
-	}
-	check(b, p.Run(false))
-	return p
-}
-
-// timeProducts returns the time of one product by op, ours and, where there is cuBLASLt, its.
-func timeProducts(b *testing.B, p *Program, m, n, k int) (ours, theirs map[string]time.Duration) {
-	defer p.queue.device.Enter()()
-	ours, theirs = map[string]time.Duration{}, map[string]time.Duration{}
-	lt, err := cuda.NewLt(p.queue.device.ctx)
-	if err != nil {
-		b.Log(err)
-	}
-	for _, form := range forms {
-		op := form[1]
-		ours[op] = medianOf(b, p.queue, recorded(b, p.queue, launchesOf(p, op)), replays) / sets
-		if lt != nil {
-			theirs[op] = medianOf(b, p.queue, recorded(b, p.queue, productsByLt(b, lt, p, op, m, n, k)), replays) / sets
-		}
-	}
-	return ours, theirs
-}
-
-// productsByLt puts the products of an op on the stream, as cuBLASLt computes them.
-func productsByLt(b *testing.B, lt *cuda.Lt, p *Program, op string, m, n, k int) func() error {
-	const workspace = 32 << 20
-	product := map[string]cuda.Product{
-		"linear":        {M: m, N: n, K: k, TransposeB: true, Out: cuda.BFloat16},
-		"linear-grad-x": {M: m, N: k, K: n, Out: cuda.BFloat16},
-		"linear-grad-w": {M: n, N: k, K: m, TransposeA: true, Out: cuda.Float32},
-	}[op]
-	product.In, product.Workspace = cuda.BFloat16, workspace
-	plan, err := lt.Plan(product)
-	check(b, err)
-	space, err := p.queue.device.ctx.Alloc(workspace)
-	check(b, err)
-	return func() error {
-		for _, c := range p.calls {
-			if c.Op.Name != op {
-				continue
-			}
-			if err := plan.Run(p.queue.stream, p.address(c.In[0]), p.address(c.In[1]), p.address(c.Out), 0, space); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-}
 
 // BenchmarkAttention times attention forward and backward, the latter with all that it
 // computes again.

@@ -124,13 +124,18 @@ func (p *Program) emit(dry bool) (*emitter, error) {
 			return nil, fmt.Errorf("gpu: there is no kernel for %v", c.Op)
 		}
 		e.used, e.op = 0, c.Op.Name
-		on := call{op: c.Op, out: p.tensor(c.Out)}
-		for _, in := range c.In {
-			on.in = append(on.in, p.operand(e, in))
-		}
-		f(e, on)
+		f(e, p.call(e, c))
 	}
 	return e, e.err
+}
+
+// call returns c with addresses, after what e has to do for its operands.
+func (p *Program) call(e *emitter, c graph.Call) call {
+	on := call{op: c.Op, out: p.tensor(c.Out)}
+	for _, in := range c.In {
+		on.in = append(on.in, p.operand(e, in))
+	}
+	return on
 }
 
 func (p *Program) tensor(place graph.Place) tensor {
