@@ -26,7 +26,7 @@ func (e *emitter) tiles(f family, p product) []tile {
 	case p.form == colCol:
 		// Where a weight has 1536 by 1536 elements, the last two fill the device, with sums in two
 		// parts or whole. Of 160 columns 192 are fetched, which is what takes their time.
-		return []tile{{128, 256, 1}, {128, 192, 0.77}, {128, 64, 0.35}, {64, 256, 0.6}, {192, 192, 1.12}, {128, 160, 0.77}}
+		return []tile{{128, 256, 1}, {128, 192, 0.77}, {128, 64, 0.35}, {64, 256, 0.6}, {64, 64, 0.2}, {192, 192, 1.12}, {128, 160, 0.77}}
 	}
 	return []tile{{128, 256, 1}, {128, 192, 0.77}, {128, 128, 0.6}, {128, 64, 0.35}, {64, 128, 0.35}, {64, 64, 0.2}}
 }
