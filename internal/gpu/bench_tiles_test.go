@@ -8,58 +8,46 @@ import (
 	"time"
 )
 
-// BenchmarkTiles times products by every tile, whole and in parts, beside cuBLASLt: what the
-// costs in emit_linear_tiles.go are made from.
+// BenchmarkTiles times products by every tile, whole and in parts, beside cuBLASLt. The costs in
+// emit_linear_tiles.go are right where all take the same time for what they are estimated to cost.
 func BenchmarkTiles(b *testing.B) {
-	if q := testQueue(b, BFloat16); !q.device.hopper {
+	e := &emitter{device: testQueue(b, BFloat16).device}
+	if !e.device.hopper {
 		b.Skip("there are no tiles to choose from")
 	}
 	rows := func(m int) []int { return []int{1, m} }
-	benchTiles(b, "linear-grad-w", rows(10856), 1536, 1536)
-	benchTiles(b, "linear-grad-w", rows(10856), 4608, 1536)
-	benchTiles(b, "linear-grad-w", rows(10856), 6144, 1536)
-	benchTiles(b, "linear-grad-x", []int{32}, 13824, 1536)
-	benchTiles(b, "linear-grad-w", rows(8192), peerRank, 1536)
-	benchTiles(b, "linear-grad-w", rows(8192), 1536, peerRank)
-	benchTiles(b, "linear-grad-x", rows(8192), 1536, peerRank)
-	benchTiles(b, "linear", rows(8192), peerRank, 1536)
+	benchTiles(b, e, "linear-grad-w", rows(10856), 1536, 1536)
+	benchTiles(b, e, "linear-grad-w", rows(10856), 4608, 1536)
+	benchTiles(b, e, "linear-grad-w", rows(10856), 6144, 1536)
+	benchTiles(b, e, "linear-grad-x", []int{32}, 13824, 1536)
+	benchTiles(b, e, "linear-grad-w", rows(8192), peerRank, 1536)
+	benchTiles(b, e, "linear-grad-w", rows(8192), 1536, peerRank)
+	benchTiles(b, e, "linear-grad-x", rows(8192), 1536, peerRank)
+	benchTiles(b, e, "linear", rows(8192), peerRank, 1536)
 }
 
-func benchTiles(b *testing.B, op string, rows []int, n, k int) {
-	const least, most = 256, 256 << 20 // of k in a part, bytes of all parts
+func benchTiles(b *testing.B, e *emitter, op string, rows []int, n, k int) {
 	m := rows[len(rows)-1]
 	var p *Program
 	var lt time.Duration
-	begin := func() {
-		if p == nil {
-			p = productProgram(b, rows, n, k, 0)
-			lt = timeLt(b, p, op, ltProduct(op, m, n, k))
-		}
+	shape := shapeOf(op, m, n, k)
+	splits := []int{0}
+	if shape.form == colCol || len(rows) == 1 {
+		splits = splitsOf(shape)
 	}
-	shape := product{form: rowRow, m: m, n: n, k: k}
-	switch op {
-	case "linear-grad-x":
-		shape = product{form: rowCol, m: m, n: k, k: n}
-	case "linear-grad-w":
-		shape = product{form: colCol, m: n, n: k, k: m}
-	}
-	counts := []int{1, 2, 3, 4, 5, 6, 8, 11, 16, 22}
-	if shape.form != colCol && len(rows) > 1 {
-		counts = counts[:1]
-	}
-	for _, t := range (&emitter{}).tiles(staged, shape) {
-		for _, count := range counts {
-			cut := shape
-			if count > 1 {
-				cut.split = blocks(blocks(cut.k, count), 64) * 64
-			}
-			if cut.count() != count || count > 1 && (cut.split < least || 4*count*cut.m*cut.n > most) {
-				continue
-			}
-			b.Run(fmt.Sprintf("%s/%dx%dx%d/%dx%d/%d", op, m, n, k, t.m, t.n, count), func(b *testing.B) {
+	for _, t := range e.tiles(staged, shape) {
+		for _, split := range splits {
+			shape.split = split
+			cost := e.cost(shape, t)
+			b.Run(fmt.Sprintf("%s/%dx%dx%d/%dx%d/%d", op, m, n, k, t.m, t.n, shape.count()), func(b *testing.B) {
 				once(b, func() {
-					begin()
-					reportBeside(b, timeTile(b, p, op, t, cut.split), lt, m, n, k)
+					if p == nil {
+						p = productProgram(b, rows, n, k, 0)
+						lt = timeLt(b, p, op, ltProduct(op, m, n, k))
+					}
+					took := timeTile(b, p, op, t, split)
+					reportBeside(b, took, lt, m, n, k)
+					b.ReportMetric(took.Seconds()*1e6/cost, "µs/cost")
 				})
 			})
 		}
@@ -67,6 +55,30 @@ func benchTiles(b *testing.B, op string, rows []int, n, k int) {
 	if p != nil {
 		check(b, p.free())
 	}
+}
+
+// shapeOf returns the product of an op of a layer, without operands.
+func shapeOf(op string, m, n, k int) product {
+	switch op {
+	case "linear-grad-x":
+		return product{form: rowCol, m: m, n: k, k: n}
+	case "linear-grad-w":
+		return product{form: colCol, m: n, n: k, k: m}
+	}
+	return product{form: rowRow, m: m, n: n, k: k}
+}
+
+// splitsOf returns the sizes of parts of k that are tried.
+func splitsOf(p product) []int {
+	const least, most = 256, 256 << 20 // of k in a part, bytes of all parts
+	splits := []int{0}
+	for _, count := range []int{2, 3, 4, 5, 6, 8, 11, 16, 22} {
+		p.split = blocks(blocks(p.k, count), 64) * 64
+		if p.count() == count && p.split >= least && 4*count*p.m*p.n <= most {
+			splits = append(splits, p.split)
+		}
+	}
+	return splits
 }
 
 // timeTile returns the time of an op's product with a tile, k cut in parts of size split.
