@@ -1,27 +1,36 @@
 // Sums of partial results in a fixed order, and sums over rows.
 #include "vec.cuh"
 
+// add_run adds to sum what is at parts, and n further on, and so on: ahead of count at a time, so
+// that they are read at once, as long as there are so many.
+template <int ahead> DEVICE void add_run(const float *&parts, i64 n, int &count, float (&sum)[4]) {
+	for (; count >= ahead; count -= ahead, parts += ahead * n) {
+		float v[ahead][4];
+		UNROLL for (int a = 0; a < ahead; a++) load_wide<4>(parts + a * n, v[a]);
+		UNROLL for (int a = 0; a < ahead; a++)
+			UNROLL for (int j = 0; j < 4; j++) sum[j] += v[a][j];
+	}
+}
+
 // add_parts sets out[i], or adds to it, the sum over count parts of parts[part][i], in order.
 template <class T> DEVICE void add_parts(const float *parts, T *out, i64 n, int count, int add) {
-	constexpr int ahead = 8; // parts that are read at once
 	i64 i = ((i64)bid() * 128 + tid()) * 4;
 	if (i >= n)
 		return;
 	int left = n - i < 4 ? (int)(n - i) : 4;
 	bool wide = aligned(parts, out) && n % 4 == 0;
-	float sum[4] = {}, v[ahead][4];
+	float sum[4] = {}, v[4];
 	if (add)
 		load<4>(out + i, left, wide, sum);
 	parts += i;
-	int part = 0;
-	for (; wide && part + ahead <= count; part += ahead, parts += ahead * n) {
-		UNROLL for (int a = 0; a < ahead; a++) load_wide<4>(parts + a * n, v[a]);
-		UNROLL for (int a = 0; a < ahead; a++)
-			UNROLL for (int j = 0; j < 4; j++) sum[j] += v[a][j];
+	if (wide) {
+		add_run<4>(parts, n, count, sum);
+		add_run<2>(parts, n, count, sum);
+		add_run<1>(parts, n, count, sum);
 	}
-	for (; part < count; part++, parts += n) {
-		load<4>(parts, left, wide, v[0]);
-		UNROLL for (int j = 0; j < 4; j++) sum[j] += v[0][j];
+	for (; count > 0; count--, parts += n) {
+		load<4>(parts, left, false, v);
+		UNROLL for (int j = 0; j < 4; j++) sum[j] += v[j];
 	}
 	save<4>(out + i, left, wide, sum);
 }
