@@ -104,10 +104,16 @@ type sickDevice struct {
 	of *sick
 }
 
-func (d sickDevice) Step(ctx context.Context, s policy.Step) error {
-	err := d.Advance(ctx, s)
-	d.of.drawn(s)
-	return err
+func (d sickDevice) Walk(ctx context.Context, w policy.Walk) error {
+	v := make([]float32, len(w.Steps[0].X))
+	for _, s := range w.Steps {
+		if err := d.Velocity(ctx, v, s.X, s.T, w.Cond); err != nil {
+			return err
+		}
+		s.Finish(v)
+		d.of.drawn(s)
+	}
+	return nil
 }
 
 type sickBackend struct{ of *sick }

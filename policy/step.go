@@ -2,17 +2,27 @@ package policy
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"flowgrpo/internal/graph"
 	"flowgrpo/internal/rng"
 	"flowgrpo/sde"
 )
 
-// A Step is one step of a rollout: B samples of D coordinates that are at X at the time T.
+// A Walk is steps of a rollout that B samples make one after the other.
+type Walk struct {
+	Cond []Condition // of the rows that velocities are computed for
+	// Rows has the row of each sample; nil: its number. Samples of one row are in one state at
+	// the beginning of every step.
+	Rows  []int
+	Steps []Step
+}
+
+// A Step is one step of B samples of D coordinates that are at X at the time T.
 type Step struct {
-	X          []float32 // [B, D]
+	X          []float32 // [B, D]; in a Walk, Next of the step before
 	T          float64
-	Cond       []Condition    // length B
 	Transition sde.Transition // from X, given the velocity
 	Keys       []rng.Key      // of the noise, length B
 
@@ -24,54 +34,81 @@ type Step struct {
 }
 
 // rows returns the samples from lo to hi.
-func (s Step) rows(lo, hi, dim int) Step {
-	s.X, s.Next, s.Logp = s.X[lo*dim:hi*dim], s.Next[lo*dim:hi*dim], s.Logp[lo:hi]
-	s.Cond, s.Keys = s.Cond[lo:hi], s.Keys[lo:hi]
+func (s Step) rows(lo, hi int) Step {
+	dim := len(s.X) / len(s.Keys)
+	s.X, s.Next, s.Logp, s.Keys = s.X[lo*dim:hi*dim], s.Next[lo*dim:hi*dim], s.Logp[lo:hi], s.Keys[lo:hi]
 	if s.Velocity != nil {
 		s.Velocity = s.Velocity[lo*dim : hi*dim]
 	}
 	return s
 }
 
-// Advance makes a step on the replica's device, noise included, if the device can; else all but
-// the velocity is the processor's work. The results have the same bits.
-func (r *Replica) Advance(ctx context.Context, s Step) error {
-	dim := r.model.Network.Shape().Dim()
-	for lo, n := 0, 0; lo < len(s.Cond); lo += n {
-		if err := ctx.Err(); err != nil {
-			return err
+// Walk makes the steps of w on the replica's device, noise and log-probabilities included,
+// with the bits that the processor gives them. It returns [errors.ErrUnsupported] where the
+// device does not make steps.
+func (r *Replica) Walk(ctx context.Context, w Walk) error {
+	if w.Rows != nil && len(w.Cond) <= r.slice(len(w.Cond)) {
+		return r.walk(ctx, w)
+	}
+	w = w.spread()
+	for lo, n := 0, 0; lo < len(w.Cond); lo += n {
+		n = r.slice(len(w.Cond) - lo)
+		part := Walk{Cond: w.Cond[lo : lo+n]}
+		for _, s := range w.Steps {
+			part.Steps = append(part.Steps, s.rows(lo, lo+n))
 		}
-		n = r.slice(len(s.Cond) - lo)
-		if err := r.advance(s.rows(lo, lo+n, dim)); err != nil {
+		if err := r.walk(ctx, part); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *Replica) advance(s Step) error {
-	p, err := r.velocityProgram(len(s.Cond))
+// spread returns w with a row for every sample.
+func (w Walk) spread() Walk {
+	if w.Rows == nil {
+		return w
+	}
+	all := make([]Condition, len(w.Rows))
+	for i, row := range w.Rows {
+		all[i] = w.Cond[row]
+	}
+	return Walk{Cond: all, Steps: w.Steps}
+}
+
+// begin returns the states of the rows at the beginning.
+func (w Walk) begin() []float32 {
+	s := w.Steps[0]
+	if w.Rows == nil {
+		return s.X
+	}
+	dim := len(s.X) / len(s.Keys)
+	x := make([]float32, len(w.Cond)*dim)
+	for i, row := range w.Rows {
+		copy(x[row*dim:(row+1)*dim], s.X[i*dim:])
+	}
+	return x
+}
+
+func (r *Replica) walk(ctx context.Context, w Walk) error {
+	p, err := r.velocityProgram(len(w.Cond))
 	if err != nil {
 		return err
 	}
-	times := make([]float32, len(s.Cond))
-	for i := range times {
-		times[i] = float32(s.T)
+	device, ok := p.executable.(graph.Walker)
+	if !ok {
+		return errors.ErrUnsupported
 	}
-	if err := r.bind(p, s.X, times, s.Cond); err != nil {
+	times := slices.Repeat([]float32{float32(w.Steps[0].T)}, len(w.Cond))
+	if err := r.bind(p, w.begin(), times, w.Cond); err != nil {
 		return err
 	}
-	if device, ok := p.executable.(graph.Stepper); ok {
-		return device.Step(graph.Step{
-			State: "x", X: s.Transition.X, V: s.Transition.V, Std: s.Transition.Std,
-			Keys: s.Keys, Next: s.Next, Logp: s.Logp, Velocity: s.Velocity,
-		})
+	steps := make([]graph.Step, len(w.Steps))
+	for i, s := range w.Steps {
+		tr := s.Transition
+		steps[i] = graph.Step{T: s.T, X: tr.X, V: tr.V, Std: tr.Std, Keys: s.Keys, Next: s.Next, Logp: s.Logp, Velocity: s.Velocity}
 	}
-	if err := p.Run(false); err != nil {
-		return err
-	}
-	s.Finish(p.Output(0).F32)
-	return nil
+	return device.Walk(ctx, graph.Walk{State: "x", Time: "t", Rows: w.Rows, Steps: steps})
 }
 
 // Finish makes the step on the processor, given the velocities [B, D].

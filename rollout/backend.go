@@ -1,8 +1,6 @@
 package rollout
 
 import (
-	"context"
-
 	"flowgrpo/internal/graph"
 	"flowgrpo/policy"
 )
@@ -26,7 +24,7 @@ var (
 	_ Batcher  = (*Accelerator)(nil)
 	_ Bound    = (*Accelerator)(nil)
 	_ Fallible = (*Accelerator)(nil)
-	_ Stepper  = (*Accelerator)(nil)
+	_ Walker   = (*Accelerator)(nil)
 )
 
 // NewAccelerator returns the device called name that runs m with theta on a backend, batch
@@ -34,9 +32,6 @@ var (
 func NewAccelerator(name string, on Backend, m *policy.Model, theta policy.Theta, batch int) *Accelerator {
 	return &Accelerator{m.NewReplicaOn(on, theta), on, name, batch}
 }
-
-// Step implements [Stepper].
-func (a *Accelerator) Step(ctx context.Context, s policy.Step) error { return a.Advance(ctx, s) }
 
 // Name implements [Device].
 func (a *Accelerator) Name() string { return a.name }

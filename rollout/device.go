@@ -8,7 +8,7 @@ import (
 
 // A Device computes velocities, such as a slot of the processor. It serves one
 // goroutine at a time. What else a pool may know of it are the optional interfaces
-// [Batcher], [Bound], [Fallible] and [Stepper].
+// [Batcher], [Bound], [Fallible] and [Walker].
 type Device interface {
 	policy.VelocityModel
 	// Name identifies the device in messages, such as "cpu:1".
@@ -35,10 +35,12 @@ type Bound interface {
 // of memory. It is not asked about the context's errors.
 type Fallible = policy.Fallible
 
-// A Stepper is a device that makes whole steps of a rollout itself, noise and
-// log-probabilities included, with the bits that the processor gives them.
-type Stepper interface {
-	Step(ctx context.Context, s policy.Step) error
+// A Walker is a device that makes whole steps of a rollout itself, noise and
+// log-probabilities included, with the bits that the processor gives them: many steps in one
+// call, so that it never waits for the processor. Walk returns [errors.ErrUnsupported] where
+// it cannot.
+type Walker interface {
+	Walk(ctx context.Context, w policy.Walk) error
 }
 
 // A Failure says why a pool does without a device.

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"flowgrpo/policy"
@@ -16,7 +17,6 @@ type field struct {
 	leaders []int              // the first request of each prompt
 	cond    []policy.Condition // theirs
 	x, v    []float32          // theirs, [prompts, dim]; scratch
-	each    []float32          // velocities of every request, [requests, dim]; scratch
 }
 
 func newField(d Device, dim int, requests []Request) *field {
@@ -36,24 +36,39 @@ func newField(d Device, dim int, requests []Request) *field {
 	return f
 }
 
-// step makes a step of all requests: on the device if it makes steps itself, except where
-// the samples of a prompt share their state and so their velocity.
-func (f *field) step(ctx context.Context, s policy.Step, shared bool) error {
-	if d, ok := f.device.(Stepper); ok && !shared {
-		return d.Step(ctx, s)
+// walk makes the steps of all requests, on the device if it makes steps itself. In the first
+// shared steps the samples of a prompt are in one state, and so have one velocity.
+func (f *field) walk(ctx context.Context, steps []policy.Step, shared int) error {
+	if d, ok := f.device.(Walker); ok {
+		err := f.walkOn(ctx, d, steps, shared)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
 	}
-	velocity := f.device.Velocity
-	if shared {
-		velocity = f.sharedVelocity
+	each := make([]float32, len(f.all)*f.dim)
+	for k, s := range steps {
+		velocity := f.device.Velocity
+		if k < shared {
+			velocity = f.sharedVelocity
+		}
+		if err := velocity(ctx, each, s.X, s.T, f.all); err != nil {
+			return err
+		}
+		s.Finish(each)
 	}
-	if f.each == nil {
-		f.each = make([]float32, len(f.all)*f.dim)
-	}
-	if err := velocity(ctx, f.each, s.X, s.T, f.all); err != nil {
-		return err
-	}
-	s.Finish(f.each)
 	return nil
+}
+
+func (f *field) walkOn(ctx context.Context, d Walker, steps []policy.Step, shared int) error {
+	if shared > 0 {
+		if err := d.Walk(ctx, policy.Walk{Cond: f.cond, Rows: f.leader, Steps: steps[:shared]}); err != nil {
+			return err
+		}
+	}
+	if shared == len(steps) {
+		return nil
+	}
+	return d.Walk(ctx, policy.Walk{Cond: f.all, Steps: steps[shared:]})
 }
 
 // sharedVelocity is velocity where the samples of a prompt are in one state: one

@@ -122,28 +122,29 @@ func (p *Pool) sampleChunk(ctx context.Context, d Device, how Process, noise Noi
 		states[i] = make([]float32, n*dim)
 	}
 	row := func(x []float32, i int) []float32 { return x[i*dim : (i+1)*dim : (i+1)*dim] }
+	drawn := map[rng.Key]int{}
 	for i, r := range requests {
-		noise.initial(r, how.SharedNoise).Normals(row(states[0], i))
 		out[i] = Trajectory{Request: r, Logp: make([]float64, steps), Velocities: make([][]float32, steps)}
+		key := noise.initial(r, how.SharedNoise)
+		if first, ok := drawn[key]; ok {
+			copy(row(states[0], i), row(states[0], first))
+			continue
+		}
+		key.Normals(row(states[0], i))
+		drawn[key] = i
 	}
-	field, prefix := newField(d, dim, requests), how.prefix()
-	step := policy.Step{Cond: field.all, Keys: make([]rng.Key, n), Logp: make([]float64, n)}
-	for k := range steps {
-		step.X, step.Next, step.Velocity, step.Transition = states[k], states[k+1], nil, how.Transition(k)
-		step.T, _ = how.Schedule.Step(k)
-		for i, r := range requests {
-			step.Keys[i] = noise.step(r, k)
-		}
-		kept := how.Velocities && how.Plan.Train[k]
-		if kept {
-			step.Velocity = make([]float32, n*dim)
-		}
-		if err := field.step(ctx, step, k < prefix); err != nil {
-			return err
-		}
+	walk := make([]policy.Step, steps)
+	for k := range walk {
+		walk[k] = p.stepOf(how, noise, requests, k)
+		walk[k].X, walk[k].Next = states[k], states[k+1]
+	}
+	if err := newField(d, dim, requests).walk(ctx, walk, min(how.prefix(), steps)); err != nil {
+		return err
+	}
+	for k, step := range walk {
 		for i := range out {
 			out[i].Logp[k] = step.Logp[i]
-			if kept {
+			if step.Velocity != nil {
 				out[i].Velocities[k] = row(step.Velocity, i)
 			}
 		}
@@ -154,6 +155,20 @@ func (p *Pool) sampleChunk(ctx context.Context, d Device, how Process, noise Noi
 		}
 	}
 	return nil
+}
+
+// stepOf returns step k of requests but for the states.
+func (p *Pool) stepOf(how Process, noise Noise, requests []Request, k int) policy.Step {
+	n := len(requests)
+	step := policy.Step{Transition: how.Transition(k), Keys: make([]rng.Key, n), Logp: make([]float64, n)}
+	step.T, _ = how.Schedule.Step(k)
+	for i, r := range requests {
+		step.Keys[i] = noise.step(r, k)
+	}
+	if how.Velocities && how.Plan.Train[k] {
+		step.Velocity = make([]float32, n*p.dim)
+	}
+	return step
 }
 
 // Integrate follows the ODE from noise and returns the pictures, in order, each

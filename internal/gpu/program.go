@@ -27,7 +27,6 @@ type Program struct {
 
 	own  region // inputs and constants
 	need need   // of the queue's memory
-	step region // of a step of a rollout
 
 	launches []launch
 	recorded *cuda.Graph

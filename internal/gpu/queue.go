@@ -17,9 +17,11 @@ type Queue struct {
 	stream  *cuda.Stream
 	arenas  [3]region // by kind
 	scratch region
-	sums    region     // of the program that runs
-	host    *cuda.Host // outputs and sums of the program that ran last
-	version int        // counts moves of the memory, from 1
+	sums    region                 // of the program that runs
+	walks   region                 // of the walk that is made
+	steps   [ahead + 1]*cuda.Event // the ends of its latest steps
+	host    *cuda.Host             // outputs and sums of the program that ran last, or results of steps
+	version int                    // counts moves of the memory, from 1
 	slice   int
 	lost    error // why the queue does no more work
 }
@@ -34,7 +36,13 @@ func (d *Device) NewQueue(slice int) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gpu: %w", err)
 	}
-	return &Queue{device: d, stream: stream, version: 1, slice: slice}, nil
+	q := &Queue{device: d, stream: stream, version: 1, slice: slice}
+	for i := range q.steps {
+		if q.steps[i], err = d.ctx.NewEvent(); err != nil {
+			return nil, fmt.Errorf("gpu: %w", err)
+		}
+	}
+	return q, nil
 }
 
 // Slice implements [graph.Backend].
@@ -108,6 +116,20 @@ func (q *Queue) reserveHost(bytes int) error {
 	host, err := q.device.ctx.AllocHost(max(1, bytes))
 	q.host = host
 	return err
+}
+
+// launch puts launches on the stream.
+func (q *Queue) launch(launches ...launch) error {
+	for _, l := range launches {
+		f, err := q.device.kernels.function(l.kernel, l.Shared)
+		if err != nil {
+			return err
+		}
+		if err := q.stream.Launch(f, l.Launch); err != nil {
+			return fmt.Errorf("gpu: launch %s: %w", l.kernel, err)
+		}
+	}
+	return nil
 }
 
 // ended keeps an error after which the queue does no more work.

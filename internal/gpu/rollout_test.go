@@ -3,10 +3,13 @@
 package gpu
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
 
 	"flowgrpo/internal/rng"
+	"flowgrpo/policy"
 	"flowgrpo/rollout"
 	"flowgrpo/sde"
 )
@@ -57,5 +60,81 @@ func compareTrajectories(t *testing.T, precision Precision, got, want rollout.Tr
 			t.Errorf("%v: velocities of step %d: %t, want %t", precision, k, got.Velocities[k] != nil, want.Velocities[k] != nil)
 		}
 		equalBits(t, "velocity", got.Velocities[k], want.Velocities[k])
+	}
+}
+
+// Samples of a prompt that share their state may be more than a program takes at a time, and so
+// may the prompts.
+func TestSharedWalks(t *testing.T) {
+	m := smallMMDiT(t)
+	batch := randomBatch(m, 3)
+	how := rollout.Process{
+		Schedule: sde.Shifted(4, 3), Dynamics: sde.Precise{NoiseLevel: 0.7}, Velocities: true, SharedNoise: true,
+		Plan: sde.Plan{Noisy: []bool{false, false, true, false}, Train: []bool{true, false, true, false}},
+	}
+	noise := rollout.Noise{Seed: 9, Initial: rng.InitNoise, Step: rng.StepNoise}
+	for _, prompts := range []int{1, 2, 3} {
+		var requests []rollout.Request
+		for i := range 7 {
+			at := i / 2 % prompts
+			requests = append(requests, rollout.Request{Prompt: uint32(at), Sample: uint32(i), Condition: batch.Cond[at]})
+		}
+		q := testQueue(t, Strict)
+		q.slice = 2
+		device := rollout.NewAccelerator("gpu:0/0", onQueue{q}, m, m.Theta(), 7)
+		sample := func(d rollout.Device) []rollout.Trajectory {
+			got, err := rollout.NewPool([]rollout.Device{d}, 7, m.Network.Shape().Dim()).Sample(t.Context(), how, noise, requests)
+			check(t, err)
+			return got
+		}
+		got, want := sample(device), sample(stepless{device})
+		for i := range want {
+			compareTrajectories(t, Strict, got[i], want[i])
+		}
+	}
+}
+
+// tired is a context that ends after it was asked so often.
+type tired struct {
+	context.Context
+	left int
+}
+
+func (c *tired) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// A walk ends within a few steps of its context, and the next one is right.
+func TestWalkIsCancelled(t *testing.T) {
+	const steps, n = 8, 2
+	m := smallMMDiT(t)
+	batch := randomBatch(m, n)
+	r := m.NewReplicaOn(testQueue(t, Strict), m.Theta())
+	walk := func(ctx context.Context) (policy.Walk, error) {
+		w, x := policy.Walk{Cond: batch.Cond}, batch.X
+		for range steps {
+			s := policy.Step{X: x, T: 0.5, Transition: sde.Transition{X: 0.9, V: -0.1, Std: 0.2}, Keys: someKeys(n), Next: make([]float32, len(x)), Logp: make([]float64, n)}
+			w.Steps, x = append(w.Steps, s), s.Next
+		}
+		return w, r.Walk(ctx, w)
+	}
+	if _, err := walk(&tired{t.Context(), 4}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v, want that of the context", err)
+	}
+	got, err := walk(t.Context())
+	check(t, err)
+	for _, s := range got.Steps {
+		want := s
+		want.Next, want.Logp = make([]float32, len(s.Next)), make([]float64, n)
+		v := make([]float32, len(s.X))
+		check(t, r.Velocity(t.Context(), v, s.X, s.T, batch.Cond))
+		want.Finish(v)
+		equalBits(t, "state after a walk was cancelled", s.Next, want.Next)
+		if !slices.Equal(s.Logp, want.Logp) {
+			t.Errorf("log-probabilities %v, want %v", s.Logp, want.Logp)
+		}
 	}
 }

@@ -58,15 +58,7 @@ func get[T any](b bench, x []T, at cuda.Ptr) []T {
 
 func (b bench) run(launches ...launch) {
 	b.t.Helper()
-	for _, l := range launches {
-		f, err := b.q.device.kernels.function(l.kernel, l.Shared)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		if err := b.q.stream.Launch(f, l.Launch); err != nil {
-			b.t.Fatal(err)
-		}
-	}
+	check(b.t, b.q.launch(launches...))
 }
 
 func onBench(t *testing.T, f func(b bench)) {

@@ -1,6 +1,10 @@
 package graph
 
-import "flowgrpo/internal/rng"
+import (
+	"context"
+
+	"flowgrpo/internal/rng"
+)
 
 // A Backend compiles programs for a device with memory of its own, such as a GPU. It is
 // for one goroutine.
@@ -45,22 +49,32 @@ type Executable interface {
 	Bytes() int
 }
 
-// A Stepper is an Executable whose first output is a velocity, and which can make the step
-// of a rollout that the velocity is for.
-type Stepper interface {
-	// Step is Run without sums, followed by the step s.
-	Step(s Step) error
+// A Walker is an Executable whose first output is a velocity, and which can make the steps of a
+// rollout that its velocities are for.
+type Walker interface {
+	// Walk makes the steps of w. It returns the error of ctx within a few steps after that has one.
+	Walk(ctx context.Context, w Walk) error
 }
 
-// A Step is one denoising step of B samples of D coordinates, the rows of the input called
-// State:
+// A Walk is steps of a rollout that B samples of D coordinates make one after the other: from
+// where the input State says, at the time that the input Time says, both bound for the first
+// step, and then from where the one before has led.
+type Walk struct {
+	State, Time string
+	// Rows has, for each sample, the row of these inputs, and of the velocities, that is its own;
+	// nil: its number. Samples of one row are in one state at the beginning of every step.
+	Rows  []int
+	Steps []Step
+}
+
+// A Step is one denoising step of a Walk,
 //
 //	next = X·x + V·v + Std·noise
 //
 // with the noise that each sample's key draws, and the log-probability of next, with the bits
 // that the processor gives both.
 type Step struct {
-	State    string
+	T        float64 // of the velocity
 	X, V     float64
 	Std      float64
 	Keys     []rng.Key // [B]
