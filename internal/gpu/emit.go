@@ -41,7 +41,8 @@ func (t tensor) offset(elements int) cuda.Ptr {
 
 // A call is one kernel call of a program. In programs that hold activations in bfloat16
 // the operands of one call all have that kind, but for those that graph's narrowing leaves
-// wider: biases, the weights of norms, gradients of parameters, and what losses read.
+// wider: residual streams, biases, the weights of norms, gradients of parameters, and what
+// losses read.
 type call struct {
 	op  graph.Op
 	out tensor

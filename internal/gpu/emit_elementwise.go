@@ -80,7 +80,7 @@ func emitAddRows(e *emitter, c call) {
 func emitGated(e *emitter, c call) {
 	x, mod, h := c.in[0], c.in[1], c.in[2]
 	rows, d := x.rowsCols()
-	e.launch(typed("gated_residual", x.kind), packs(rows, d, x.kind), plain, 0,
+	e.launch(typed("gated_residual", h.kind), packs(rows, d, h.kind), plain, 0,
 		x.at, mod.offset(int(c.op.Params[0])*d), h.at, c.out.at, rows, d, x.shape[1], mod.shape[1])
 }
 

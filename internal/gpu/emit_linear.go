@@ -54,7 +54,7 @@ func emitFused(e *emitter, c call) {
 		p.options = withSilu
 	case "gated-residual":
 		x, mod := c.in[inputs], c.in[inputs+1]
-		if c.out.kind != x.kind {
+		if c.out.kind != graph.Float32 || x.kind != graph.Float32 {
 			e.fail(fmt.Errorf("gpu: %v of kind %v added to %v", c.op, c.out.kind, x.kind))
 			return
 		}

@@ -74,7 +74,7 @@ func modulatedOf(c call, x, mod tensor, layouts []rowLayout) modulatedCall {
 func emitLayerNorm(e *emitter, c call) {
 	x, mod := c.in[0], c.in[1]
 	m := modulatedOf(c, x, mod, layerNormLayouts)
-	e.launch(m.kernel("layer_norm", x.kind), m.grid(m.rows), rowThreads, 0,
+	e.launch(m.kernel("layer_norm", c.out.kind), m.grid(m.rows), rowThreads, 0,
 		x.at, mod.offset(m.shift*m.d), mod.offset(m.scale*m.d), c.out.at, m.rows, m.d, m.tokens, m.stride, m.eps)
 }
 
@@ -82,7 +82,7 @@ func emitLayerNorm(e *emitter, c call) {
 func emitLayerNormGradX(e *emitter, c call) {
 	x, mod, dy := c.in[0], c.in[1], c.in[2]
 	m := modulatedOf(c, x, mod, layerNormLayouts)
-	e.launch(m.kernel("layer_norm_grad_x", x.kind), m.grid(m.rows), rowThreads, 0,
+	e.launch(m.kernel("layer_norm_grad_x", dy.kind), m.grid(m.rows), rowThreads, 0,
 		x.at, mod.offset(m.scale*m.d), dy.at, c.out.at, m.rows, m.d, m.tokens, m.stride, m.eps)
 }
 
@@ -96,7 +96,7 @@ func emitLayerNormGradMod(e *emitter, c call) {
 	m := modulatedOf(c, x, mod, layerNormModLayouts)
 	pieces := blocks(m.tokens, piece)
 	part := e.take(4 * x.shape[0] * pieces * 2 * m.d)
-	e.launch(m.kernel("layer_norm_mod_part", x.kind), line(x.shape[0]*pieces), m.lanes, 0,
+	e.launch(m.kernel("layer_norm_mod_part", dy.kind), line(x.shape[0]*pieces), m.lanes, 0,
 		x.at, dy.at, part, m.tokens, piece, pieces, m.d, m.eps)
 	modFold(e, part, c.out, pieces, m.d, m.shift, m.scale)
 }

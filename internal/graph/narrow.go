@@ -1,9 +1,15 @@
 package graph
 
+import "slices"
+
 // Narrowing: which values of a program with Wanted.Half are stored as bfloat16. Products,
 // norms and attention take and give bfloat16; copies, sums and activations follow what they
 // read; everything else, such as embeddings of time, losses and gradients of parameters,
 // stays in float32, and so do biases and the weights of norms. Casts go in between.
+//
+// A residual stream, which gated residuals add to and layers are normed of, is float32: it is
+// rounded once per layer, and in bfloat16 these roundings would make most of a network's error.
+// Its gradient is bfloat16.
 
 // A role says how a kernel takes part.
 type role int
@@ -13,16 +19,21 @@ const (
 	follower              // bfloat16 if an operand is
 	narrowing             // bfloat16 in and out
 	product               // like narrowing, but float32 out if only full kernels read it
-	summing               // bfloat16 in, float32 out: the gradient of a parameter
+	summing               // bfloat16 in, float32 out: the gradient of a parameter, a residual stream
 )
 
 func roleOf(k Kernel) role {
-	switch k.(type) {
+	switch k := k.(type) {
 	case linear, lowRank, linearGradX, lowRankGradX:
 		return product
-	case fused, attention, attentionGrad, layerNorm, layerNormGradX, layerNormGradMod, rmsNorm, rmsNormGradX, gated, gatedGradH, gatedGradMod:
+	case fused:
+		if _, ok := k.then.(gated); ok {
+			return summing
+		}
 		return narrowing
-	case linearGradW, columnSum, rmsNormGradW:
+	case attention, attentionGrad, layerNorm, layerNormGradX, layerNormGradMod, rmsNorm, rmsNormGradX, gatedGradH, gatedGradMod:
+		return narrowing
+	case linearGradW, columnSum, rmsNormGradW, gated:
 		return summing
 	case *activation, *activationGrad, sum, addScaled, scaled, addRows, checkpoint,
 		block, place, reshape, stack, rows, rowsGrad, repeat, part, partGrad, join:
@@ -31,22 +42,27 @@ func roleOf(k Kernel) role {
 	return full
 }
 
-// exact returns the operands of k that stay in float32: biases, weights of norms, and rows
-// that are added to every sample.
-func exact(k Kernel) (first, end int) {
+// exact returns the operands of k that stay in float32: biases, weights of norms, rows that
+// are added to every sample, and residual streams.
+func exact(k Kernel) []int {
 	switch k := k.(type) {
 	case linear:
 		if k.bias {
-			return 2, 3
+			return []int{2}
 		}
 	case lowRank:
 		return exact(k.linear)
 	case fused:
+		if _, ok := k.then.(gated); ok {
+			return append(exact(k.of), k.inputs)
+		}
 		return exact(k.of)
 	case rmsNorm, rmsNormGradX, rmsNormGradW, addRows:
-		return 1, 2
+		return []int{1}
+	case gated, layerNorm, layerNormGradX, layerNormGradMod:
+		return []int{0}
 	}
-	return 0, 0
+	return nil
 }
 
 // matrices returns the operands of k that are matrices of a layer or of its adapter.
@@ -117,17 +133,16 @@ func (n *narrower) matrixOnly(v *value) bool {
 
 // place decides the kind of v and casts its operands.
 func (n *narrower) place(v *value) {
-	role := roleOf(v.kernel)
-	first, end := exact(v.kernel)
+	role, exact := roleOf(v.kernel), exact(v.kernel)
 	narrow := role != full
 	if role == follower {
 		narrow = false
 		for i, in := range v.in {
-			narrow = narrow || in.half && (i < first || i >= end)
+			narrow = narrow || in.half && !slices.Contains(exact, i)
 		}
 	}
 	for i, in := range v.in {
-		v.in[i] = n.as(in, narrow && (i < first || i >= end))
+		v.in[i] = n.as(in, narrow && !slices.Contains(exact, i))
 	}
 	v.half = narrow && role != summing && !v.spec.F64
 	if role == product && n.fullReaders(v) {

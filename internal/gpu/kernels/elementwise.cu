@@ -84,15 +84,15 @@ DEVICE void rows1(const T *x, const V *vectors, T *out, int rows, int d, int gro
 	save<N>(out + at, s.left, wide, a);
 }
 
-// rows2 is rows1 for f(x, v, h).
-template <class T, class V, class F>
-DEVICE void rows2(const T *x, const V *vectors, const T *h, T *out, int rows, int d, int group, int stride, F f) {
+// rows2 is rows1 for f(x, v, h), where x and out are float32.
+template <class T, class F>
+DEVICE void rows2(const float *x, const T *vectors, const T *h, float *out, int rows, int d, int group, int stride, F f) {
 	constexpr int N = pack<T>;
 	spot s = spot_of<N>(d);
 	if (s.row >= (u32)rows)
 		return;
 	i64 at = (i64)s.row * d + s.column;
-	const V *v = vectors + (i64)(s.row / group) * stride + s.column;
+	const T *v = vectors + (i64)(s.row / group) * stride + s.column;
 	bool wide = d % N == 0 && stride % N == 0 && aligned(x, vectors, out) && aligned(h);
 	float a[N], b[N], c[N];
 	load<N>(x + at, s.left, wide, a);
@@ -113,7 +113,7 @@ FOR_KINDS(ADD_ROWS)
 // gated_residual x + gate·h, and its derivative gate·dy with respect to h: rows of d, a gate
 // for each group of that many tokens.
 #define GATED(kind, T) \
-	KERNEL(256) void gated_residual_##kind(const T *x, const T *gate, const T *h, T *out, int rows, int d, int tokens, int stride) { \
+	KERNEL(256) void gated_residual_##kind(const float *x, const T *gate, const T *h, float *out, int rows, int d, int tokens, int stride) { \
 		rows2(x, gate, h, out, rows, d, tokens, stride, [](float x, float g, float h) { return gated(x, g, h); }); \
 	} \
 	EXPORT(gated_residual_##kind) \

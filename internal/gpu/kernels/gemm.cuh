@@ -31,7 +31,8 @@ enum option {
 
 // A product is out = f(scale·(a·b + a2·b2) + bias), all row-major. The second pair has the
 // same form and inner size k2, maybe 0. f is an activation or, if x is there, x + gate∘, with
-// x like out and one row of gate per tokens rows, each gate_step after the last. If split is
+// x float32, as out then is, and one row of gate per tokens rows, each gate_step after the last.
+// Without f the result would be stored as the operands are: so it is rounded before f. If split is
 // not 0, a block sums k from split times its part on, split of them, and out holds the results
 // of parts one after the other. gemm_sm90.cu reads and writes matrices by tensor maps instead of
 // a, b, a2, b2, out and x. The layout is known to emit_linear_product.go.
@@ -77,13 +78,13 @@ template <int N, class T> DEVICE void finish(const product &p, int part, int row
 		load<N>(p.bias + column, left, false, other);
 		UNROLL for (int i = 0; i < N; i++) v[i] += other[i];
 	}
-	if (!(p.options & wide_result))
+	if (p.x || !(p.options & wide_result))
 		UNROLL for (int i = 0; i < N; i++) v[i] = rounded(v[i], (const T *)0);
 	activate(p, v);
 	if (p.x) {
 		float x[N];
 		load<N>((const T *)p.gate + (i64)(row / p.tokens) * p.gate_step + column, left, false, other);
-		load<N>((const T *)p.x + at, left, false, x);
+		load<N>((const float *)p.x + at, left, false, x);
 		UNROLL for (int i = 0; i < N; i++) v[i] = gated(x[i], other[i], v[i]);
 	}
 	if (p.options & add_result) {

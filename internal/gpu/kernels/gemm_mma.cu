@@ -116,7 +116,7 @@ template <class T> struct corner {
 // exchanged.
 template <class T, extra e> struct aside {
 	float bias[8];
-	u32 x[2][e == result_before ? 8 : 2 * sizeof(T)], gate[2][2 * sizeof(T)];
+	u32 x[2][8], gate[2][2 * sizeof(T)];
 };
 
 template <class T, extra e> DEVICE void ask(const product &p, const corner<T> &c, int column, aside<T, e> &a) {
@@ -128,10 +128,10 @@ template <class T, extra e> DEVICE void ask(const product &p, const corner<T> &c
 		if (e == nothing || !there || c.row + 8 * half >= p.m)
 			continue;
 		if (e == result_before) {
-			load_words<sizeof a.x[0] / 4>((const float *)p.out + c.at[half] + column, a.x[half]);
+			load_words<8>((const float *)p.out + c.at[half] + column, a.x[half]);
 		} else {
-			load_words<sizeof a.x[0] / 4>((const T *)p.x + c.at[half] + column, a.x[half]);
-			load_words<sizeof a.x[0] / 4>(c.gate[half] + column, a.gate[half]);
+			load_words<8>((const float *)p.x + c.at[half] + column, a.x[half]);
+			load_words<2 * sizeof(T)>(c.gate[half] + column, a.gate[half]);
 		}
 	}
 }
@@ -140,11 +140,11 @@ template <class T, extra e> DEVICE void ask(const product &p, const corner<T> &c
 template <class T, extra e> DEVICE void settle(const product &p, const corner<T> &c, int column, int half, const aside<T, e> &a, float (&v)[8]) {
 	float x[8], gate[8];
 	UNROLL for (int i = 0; i < 8; i++) v[i] = fma(v[i], p.scale, a.bias[i]);
-	if (!(p.options & wide_result))
+	if (e == residual || !(p.options & wide_result))
 		UNROLL for (int i = 0; i < 8; i++) v[i] = rounded(v[i], (const T *)0);
 	activate(p, v);
 	if constexpr (e == residual) {
-		unpack<8>(a.x[half], x, (const T *)0);
+		unpack<8>(a.x[half], x, (const float *)0);
 		unpack<8>(a.gate[half], gate, (const T *)0);
 		UNROLL for (int i = 0; i < 8; i++) v[i] = gated(x[i], gate[i], v[i]);
 	}

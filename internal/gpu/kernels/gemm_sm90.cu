@@ -87,14 +87,13 @@ template <form f, int rows, int columns> DEVICE void consume(const u8 *maps, con
 			held = wide;
 			if (p.options & add_result)
 				store_boxes<float, result_before>(maps, p, r, s, t, d);
+			else if (f != col_col && p.x)
+				store_boxes<float, residual>(maps, p, r, s, t, d);
 			else
 				store_boxes<float, nothing>(maps, p, r, s, t, d);
 		} else {
 			held = narrow;
-			if (p.x)
-				store_boxes<bf16, residual>(maps, p, r, s, t, d);
-			else
-				store_boxes<bf16, nothing>(maps, p, r, s, t, d);
+			store_boxes<bf16, nothing>(maps, p, r, s, t, d);
 		}
 	}
 	free_held();

@@ -1,7 +1,8 @@
 // How products on Hopper store their results. What a warp has of 16 rows and 32 columns after
 // another goes to shared memory as mma lays it out, in rows of 128 bytes that are swizzled as
 // tensor maps do it. There it takes the place of what is added to it, if anything is, and from
-// there the copy engine takes it. Nothing is added where there is an activation.
+// there the copy engine takes it. What is added to, and what comes of that, is float32. Nothing
+// is added where there is an activation.
 #pragma once
 
 #include "gemm_sm90.cuh"
@@ -66,20 +67,9 @@ template <extra e> DEVICE void settle_run(const product &p, u32 box, int j, cons
 	float v[16];
 	scale_run<e>(p, b, d, v);
 	UNROLL for (int pair = 0; pair < 2; pair++) {
-		u32 row = box + (u32)(lane % 16 * 128 + ((j / 8 + pair * 2 + lane / 16) ^ lane % 8) * 16);
 		u32 w[4];
-		if constexpr (e == residual) {
-			UNROLL for (int i = 0; i < 8; i++) v[pair * 8 + i] = rounded(v[pair * 8 + i], (const bf16 *)0);
-			ldmatrix(w, row);
-			UNROLL for (int i = 0; i < 4; i++) {
-				float x[2], gate[2];
-				unpack<2>(&w[i], x, (const bf16 *)0);
-				unpack<2>(&b.gate[i % 2][pair * 2 + i / 2], gate, (const bf16 *)0);
-				UNROLL for (int n = 0; n < 2; n++) v[pair * 8 + i * 2 + n] = gated(x[n], gate[n], v[pair * 8 + i * 2 + n]);
-			}
-		}
 		repack<8>(v + pair * 8, w, (const bf16 *)0);
-		stmatrix(row, w);
+		stmatrix(box + (u32)(lane % 16 * 128 + ((j / 8 + pair * 2 + lane / 16) ^ lane % 8) * 16), w);
 	}
 }
 
@@ -92,10 +82,18 @@ template <extra e> DEVICE void settle_run(const product &p, u32 box, int, const 
 		int row = lane / 4 + i % 2 * 8, chunk = (i / 2 * 2 + lane % 4 / 2) ^ lane / 4;
 		at[i] = box + (u32)(row * 128 + chunk * 16 + lane % 2 * 8);
 	}
-	if constexpr (e == result_before) {
+	if constexpr (e != nothing) {
 		float before[16];
 		UNROLL for (int i = 0; i < 8; i++) shared_pair(at[i], before[2 * i], before[2 * i + 1]);
-		UNROLL for (int i = 0; i < 16; i++) v[i] += before[i];
+		UNROLL for (int i = 0; i < 8; i++) {
+			float gate[2] = {1, 1};
+			if constexpr (e == residual)
+				unpack<2>(&b.gate[i % 2][i / 2], gate, (const bf16 *)0);
+			UNROLL for (int n = 0; n < 2; n++) {
+				float &x = v[2 * i + n];
+				x = e == residual ? gated(before[2 * i + n], gate[n], rounded(x, (const bf16 *)0)) : x + before[2 * i + n];
+			}
+		}
 	}
 	UNROLL for (int i = 0; i < 8; i++) store_pair(at[i], v[2 * i], v[2 * i + 1]);
 }

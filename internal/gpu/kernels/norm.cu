@@ -1,5 +1,6 @@
 // Norms of rows, each held in registers by L lanes with E elements; see reduce.cuh. Blocks
 // have 128 threads, or L if that is more. The variants, LxE, differ in how long rows may be.
+// What layers are normed of is float32 where the norm is bfloat16, too: a residual stream.
 #include "reduce.cuh"
 
 // Lanes beyond the last row compute with it and store nothing, as shuffles need them.
@@ -42,7 +43,7 @@ template <int E, int L> DEVICE float inverse_rms(const float *x, int d, float ep
 // layer_norm is (x - mean)/√(var + eps)·(1 + scale) + shift; shift and scale [d] are those
 // of a group of that many tokens, stride apart from the next group's.
 template <class T, int E, int L>
-DEVICE void layer_norm(const T *x, const T *shift, const T *scale, T *out, int rows, int d, int tokens, int stride, float eps, float *shared) {
+DEVICE void layer_norm(const float *x, const T *shift, const T *scale, T *out, int rows, int d, int tokens, int stride, float eps, float *shared) {
 	constexpr int N = pack<T>;
 	place<L> p = place_of<L>(rows);
 	bool even = d % N == 0 && stride % N == 0, wide = even && aligned(x, out), wide_mod = even && aligned(shift, scale);
@@ -59,7 +60,7 @@ DEVICE void layer_norm(const T *x, const T *shift, const T *scale, T *out, int r
 // layer_norm_grad_x is (g - mean(g) - z·mean(g·z))/√(var + eps) with g = dy·(1 + scale) and
 // the normalized row z. out may be dy.
 template <class T, int E, int L>
-DEVICE void layer_norm_grad_x(const T *x, const T *scale, const T *dy, T *out, int rows, int d, int tokens, int stride, float eps, float *shared) {
+DEVICE void layer_norm_grad_x(const float *x, const T *scale, const T *dy, T *out, int rows, int d, int tokens, int stride, float eps, float *shared) {
 	constexpr int N = pack<T>;
 	place<L> p = place_of<L>(rows);
 	bool even = d % N == 0 && stride % N == 0, wide = even && aligned(x, dy, out), wide_mod = even && aligned(scale);
@@ -118,12 +119,12 @@ DEVICE void rms_norm_grad_x(const T *x, const float *w, const T *dy, T *out, int
 #define SHARED_SUMS(L) SHARED float shared[4 * (L / 32) + 1];
 
 #define LAYER_NORM(kind, T, L, E) \
-	KERNEL(place<L>::threads) void layer_norm_##L##x##E##_##kind(const T *x, const T *shift, const T *scale, T *out, int rows, int d, int tokens, int stride, float eps) { \
+	KERNEL(place<L>::threads) void layer_norm_##L##x##E##_##kind(const float *x, const T *shift, const T *scale, T *out, int rows, int d, int tokens, int stride, float eps) { \
 		SHARED_SUMS(L) \
 		layer_norm<T, E, L>(x, shift, scale, out, rows, d, tokens, stride, eps, shared); \
 	} \
 	EXPORT(layer_norm_##L##x##E##_##kind) \
-	KERNEL(place<L>::threads) void layer_norm_grad_x_##L##x##E##_##kind(const T *x, const T *scale, const T *dy, T *out, int rows, int d, int tokens, int stride, float eps) { \
+	KERNEL(place<L>::threads) void layer_norm_grad_x_##L##x##E##_##kind(const float *x, const T *scale, const T *dy, T *out, int rows, int d, int tokens, int stride, float eps) { \
 		SHARED_SUMS(L) \
 		layer_norm_grad_x<T, E, L>(x, scale, dy, out, rows, d, tokens, stride, eps, shared); \
 	} \

@@ -7,7 +7,7 @@
 // and dy·z, for the scale: x, dy [samples, tokens, d], part [samples, pieces, 2, d], one
 // block of L threads each. It takes R rows at a time, to have more loads under way.
 template <class T, int E, int L, int R>
-DEVICE void layer_norm_mod_part(const T *x, const T *dy, float *part, int tokens, int piece, int pieces, int d, float eps, float *shared) {
+DEVICE void layer_norm_mod_part(const float *x, const T *dy, float *part, int tokens, int piece, int pieces, int d, float eps, float *shared) {
 	constexpr int N = pack<T>;
 	int sample = bid() / pieces, from = bid() % pieces * piece, to = min(from + piece, tokens), lane = tid();
 	bool wide = d % N == 0 && aligned(x, dy);
@@ -50,7 +50,7 @@ DEVICE void layer_norm_mod_part(const T *x, const T *dy, float *part, int tokens
 }
 
 #define LAYER_NORM_MOD(kind, T, L, E, R) \
-	KERNEL(L) void layer_norm_mod_part_##L##x##E##_##kind(const T *x, const T *dy, float *part, int tokens, int piece, int pieces, int d, float eps) { \
+	KERNEL(L) void layer_norm_mod_part_##L##x##E##_##kind(const float *x, const T *dy, float *part, int tokens, int piece, int pieces, int d, float eps) { \
 		SHARED float shared[2 * R * (L / 32)]; \
 		layer_norm_mod_part<T, E, L, R>(x, dy, part, tokens, piece, pieces, d, eps, shared); \
 	} \

@@ -26,9 +26,10 @@ template <int L, int M> DEVICE void row_sums(float *v, float *shared) {
 	}
 }
 
-// load_row reads the elements of row p [d] that a lane holds; those beyond d are 0. Where the
-// row is wide there are no branches, so that all loads are under way at once.
-template <class T, int E, int L> DEVICE void load_row(const T *p, int d, int lane, bool wide, float *v) {
+// load_row reads the elements of row p [d] that a lane holds, in packs of T whatever is stored;
+// those beyond d are 0. Where the row is wide there are no branches, so that all loads are under
+// way at once.
+template <class T, int E, int L, class V> DEVICE void load_row(const V *p, int d, int lane, bool wide, float *v) {
 	constexpr int N = pack<T>;
 	if (wide) {
 		UNROLL for (int k = 0; k < E / N; k++) {
