@@ -73,17 +73,17 @@ func TestSharedWalks(t *testing.T) {
 		Plan: sde.Plan{Noisy: []bool{false, false, true, false}, Train: []bool{true, false, true, false}},
 	}
 	noise := rollout.Noise{Seed: 9, Initial: rng.InitNoise, Step: rng.StepNoise}
-	for _, prompts := range []int{1, 2, 3} {
+	for _, prompts := range []int{2, 3} {
 		var requests []rollout.Request
-		for i := range 7 {
+		for i := range 5 {
 			at := i / 2 % prompts
 			requests = append(requests, rollout.Request{Prompt: uint32(at), Sample: uint32(i), Condition: batch.Cond[at]})
 		}
 		q := testQueue(t, Strict)
 		q.slice = 2
-		device := rollout.NewAccelerator("gpu:0/0", onQueue{q}, m, m.Theta(), 7)
+		device := rollout.NewAccelerator("gpu:0/0", onQueue{q}, m, m.Theta(), 5)
 		sample := func(d rollout.Device) []rollout.Trajectory {
-			got, err := rollout.NewPool([]rollout.Device{d}, 7, m.Network.Shape().Dim()).Sample(t.Context(), how, noise, requests)
+			got, err := rollout.NewPool([]rollout.Device{d}, 5, m.Network.Shape().Dim()).Sample(t.Context(), how, noise, requests)
 			check(t, err)
 			return got
 		}
