@@ -3,13 +3,15 @@
 package gpu
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"flowgrpo/internal/cuda"
 	"flowgrpo/internal/graph"
 	"flowgrpo/internal/rng"
 	"flowgrpo/policy"
@@ -17,39 +19,58 @@ import (
 	"flowgrpo/sde"
 )
 
-// A walker is a queue that counts the steps of every program.
-type walker struct {
+// A marker is a queue that marks the beginning and the end of every step of a rollout.
+type marker struct {
 	*Queue
-	programs []*walked
+	marks []*cuda.Event // in pairs
+	used  int
 }
 
-type walked struct {
-	*Program
-	steps atomic.Int64
-}
-
-func (q *walker) Compile(w graph.Wanted) (graph.Executable, error) {
+func (q *marker) Compile(w graph.Wanted) (graph.Executable, error) {
 	x, err := q.Queue.Compile(w)
-	if err != nil {
-		return nil, err
-	}
-	p := &walked{Program: x.(*Program)}
-	q.programs = append(q.programs, p)
-	return p, nil
+	p, _ := x.(*Program)
+	return marked{p, q}, err
 }
 
-func (q *walker) Enter() func()       { return q.device.Enter() }
-func (q *walker) Lost(err error) bool { return q.device.Lost(err) }
+func (q *marker) Enter() func()       { return q.device.Enter() }
+func (q *marker) Lost(err error) bool { return q.device.Lost(err) }
 
-func (p *walked) Walk(ctx context.Context, w graph.Walk) error {
-	p.steps.Add(int64(len(w.Steps)))
-	return p.Program.Walk(ctx, w)
+// mark puts the next mark on the stream.
+func (q *marker) mark() error {
+	if q.used == len(q.marks) {
+		e, err := q.device.ctx.NewEvent()
+		if err != nil {
+			return err
+		}
+		q.marks = append(q.marks, e)
+	}
+	q.used++
+	return q.stream.Record(q.marks[q.used-1])
+}
+
+type marked struct {
+	*Program
+	on *marker
+}
+
+// Walk is the program's, with marks.
+func (p marked) Walk(_ context.Context, w graph.Walk) error {
+	on, err := p.newWalk(w)
+	for k := 0; k < len(w.Steps)+ahead && err == nil; k++ {
+		if k < len(w.Steps) {
+			err = errors.Join(p.on.mark(), on.begin(k), p.on.mark())
+		}
+		if k >= ahead {
+			err = errors.Join(err, on.end(k-ahead))
+		}
+	}
+	return err
 }
 
 // BenchmarkBusy times rollouts as those of the recipe glyphs, but for the reward: 64 groups of
 // 24 in chunks of 32, 10 steps, of which the fixed window's are noisy and a group is in one
-// state for two. %-busy is the time that the device works at the steps, each program's replayed
-// on its own, as a share of the time that the rollout takes. Over 100 several queues work at once.
+// state for two. %-busy is the share of a rollout's time in which the device is at a step of at
+// least one queue.
 func BenchmarkBusy(b *testing.B) {
 	for _, precision := range []Precision{Strict, BFloat16} {
 		for queues := 1; queues <= 4; queues++ {
@@ -60,62 +81,64 @@ func BenchmarkBusy(b *testing.B) {
 	}
 }
 
-const busyBatch = 32
-
 func benchBusy(b *testing.B, precision Precision, count int) {
+	const batch, rollouts = 32, 7
 	m := glyphs(b)
-	var queues []*walker
+	var queues []*marker
 	var devices []rollout.Device
 	for i := range count {
-		q := &walker{Queue: testQueue(b, precision)}
-		q.slice = busyBatch
+		q := &marker{Queue: testQueue(b, precision)}
+		q.slice = batch
 		queues = append(queues, q)
-		devices = append(devices, rollout.NewAccelerator(fmt.Sprint("gpu:0/", i), q, m, m.Theta(), busyBatch))
+		devices = append(devices, rollout.NewAccelerator(fmt.Sprint("gpu:0/", i), q, m, m.Theta(), batch))
 	}
-	pool := rollout.NewPool(devices, busyBatch, m.Network.Shape().Dim())
+	pool := rollout.NewPool(devices, batch, m.Network.Shape().Dim())
 	how, noise, requests := glyphsRollout(m)
-	draw := func() time.Duration {
+	draw := func() (took, busy time.Duration) {
+		for _, q := range queues {
+			q.used = 0
+		}
+		check(b, queues[0].mark()) // what the others are timed by
+		check(b, queues[0].stream.Synchronize())
 		begin := time.Now()
 		_, err := pool.Sample(b.Context(), how, noise, requests)
 		check(b, err)
-		return time.Since(begin)
+		took = time.Since(begin)
+		return took, busyTime(b, queues)
 	}
 	draw() // compiles, uploads
-	var took []time.Duration
-	for range 7 {
-		for _, q := range queues {
-			for _, p := range q.programs {
-				p.steps.Store(0)
-			}
-		}
-		took = append(took, draw())
+	var times, shares []float64
+	for range rollouts {
+		took, busy := draw()
+		times, shares = append(times, took.Seconds()*1e3), append(shares, 100*busy.Seconds()/took.Seconds())
 	}
-	var busy time.Duration // of the last rollout
-	steps := int64(0)
-	for _, q := range queues {
-		for _, p := range q.programs {
-			steps += p.steps.Load()
-			busy += time.Duration(p.steps.Load()) * p.stepTime(b)
-		}
-	}
-	last := took[len(took)-1]
-	slices.Sort(took)
+	slices.Sort(times)
+	slices.Sort(shares)
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(took[len(took)/2].Seconds()*1e3, "ms/rollout")
-	b.ReportMetric(busy.Seconds()/float64(steps)*1e6, "µs/step")
-	b.ReportMetric(100*busy.Seconds()/last.Seconds(), "%-busy")
+	b.ReportMetric(times[rollouts/2], "ms/rollout")
+	b.ReportMetric(shares[rollouts/2], "%-busy")
 }
 
-// stepTime returns how long a step of p, which has made some, takes the device.
-func (p *walked) stepTime(b *testing.B) time.Duration {
-	defer p.queue.device.Enter()()
-	dim := p.inputs["x"].place.Shape.TotalSize() / p.inputs["t"].place.Shape.TotalSize()
-	one := graph.Step{Std: 1, Keys: make([]rng.Key, busyBatch), Next: make([]float32, busyBatch*dim), Logp: make([]float64, busyBatch)}
-	on, err := p.newWalk(graph.Walk{State: "x", Time: "t", Rows: make([]int, busyBatch), Steps: []graph.Step{one}})
-	check(b, err)
-	g := recorded(b, p.queue, func() error { return p.queue.launch(append(slices.Clone(p.launches), on.launches()...)...) })
-	defer g.Close()
-	return medianOf(b, p.queue, g, replays)
+// busyTime returns for how long the device was at one of the marked steps or more.
+func busyTime(b *testing.B, queues []*marker) time.Duration {
+	type span struct{ from, to time.Duration }
+	var spans []span
+	for _, q := range queues {
+		for i := q.used % 2; i < q.used; i += 2 { // the first of all has no pair
+			from, err := q.marks[i].Since(queues[0].marks[0])
+			check(b, err)
+			to, err := q.marks[i+1].Since(queues[0].marks[0])
+			check(b, err)
+			spans = append(spans, span{from, to})
+		}
+	}
+	slices.SortFunc(spans, func(x, y span) int { return cmp.Compare(x.from, y.from) })
+	busy, end := time.Duration(0), spans[0].from
+	for _, s := range spans {
+		busy += max(0, s.to-max(s.from, end))
+		end = max(end, s.to)
+	}
+	return busy
 }
 
 // glyphsRollout returns what the recipe glyphs draws in an iteration.

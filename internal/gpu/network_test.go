@@ -164,18 +164,24 @@ func TestDeepNetwork(t *testing.T) {
 }
 
 // The velocity of a rollout and that of the update have the same bits, so that the first
-// ratio is exactly 1; and neither depends on the batch.
+// ratio is exactly 1; and neither depends on the batch. Where all weights are trained, the update
+// keeps what is gated and added to a residual stream, which the rollout adds in the product.
 func TestUpdateSeesTheVelocityOfTheRollout(t *testing.T) {
-	for _, precision := range []Precision{Strict, TF32, BFloat16} {
-		m := smallMMDiT(t)
+	m := smallMMDiT(t)
+	adapter, all := m.Theta(), policy.Theta{Base: m.Weights}
+	for _, c := range []struct {
+		precision Precision
+		theta     policy.Theta
+	}{{Strict, adapter}, {TF32, adapter}, {BFloat16, adapter}, {BFloat16, all}} {
+		precision := c.precision
 		q, batch := testQueue(t, precision), randomBatch(m, 5)
 		dim := m.Network.Shape().Dim()
-		rollout, update := m.NewReplicaOn(q, m.Theta()), m.NewReplicaOn(q, m.Theta())
+		rollout, update := m.NewReplicaOn(q, c.theta), m.NewReplicaOn(q, c.theta)
 		v := make([]float32, len(batch.X))
 		if err := rollout.VelocityAt(v, batch.X, batch.T, batch.Cond); err != nil { // slices of 4 and 1
 			t.Fatal(err)
 		}
-		outputs, err := update.Gradient(make([]float32, m.Theta().Size()), shown{}, batch)
+		outputs, err := update.Gradient(make([]float32, c.theta.Size()), shown{}, batch)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,17 +31,10 @@ func (p *Program) Walk(ctx context.Context, w graph.Walk) error {
 
 func (p *Program) makeWalk(ctx context.Context, w graph.Walk) error {
 	defer p.queue.device.Enter()()
-	if err := p.prepare(); err != nil {
-		return err
-	}
-	if err := p.copyIn(); err != nil {
-		return err
-	}
 	on, err := p.newWalk(w)
 	if err != nil {
 		return err
 	}
-	on.state.fresh, on.time.fresh = true, true // the steps write over them
 	for k := 0; k < len(w.Steps)+ahead && err == nil; k++ {
 		if err = ctx.Err(); err == nil && k < len(w.Steps) {
 			err = on.begin(k)
@@ -70,9 +63,15 @@ type walk struct {
 	blocks      int      // those with velocities
 }
 
-// newWalk lays out what a walk needs besides the program, and copies its table in: on the
-// device next and logp, then x and v where samples share rows, then the table.
+// newWalk copies in what steps read, after it has laid out what a walk needs besides the program:
+// on the device next and logp, then x and v where samples share rows, then the table.
 func (p *Program) newWalk(w graph.Walk) (*walk, error) {
+	if err := p.prepare(); err != nil {
+		return nil, err
+	}
+	if err := p.copyIn(); err != nil {
+		return nil, err
+	}
 	state, time, first := p.inputs[w.State], p.inputs[w.Time], w.Steps[0]
 	if state == nil || time == nil || state.weight || time.weight {
 		panic(fmt.Sprintf("gpu: a walk of the inputs %q and %q", w.State, w.Time))
@@ -80,6 +79,7 @@ func (p *Program) newWalk(w graph.Walk) (*walk, error) {
 	on := &walk{Walk: w, program: p, state: state, time: time, rows: time.place.Shape.TotalSize()}
 	on.samples, on.n = len(first.Keys), state.place.Shape.TotalSize()/on.rows
 	on.check()
+	state.fresh, time.fresh = true, true // steps write over them
 	states := aligned(4 * len(first.Next))
 	on.block = states + 8*on.samples
 	on.blocks = aligned(on.block) + states
