@@ -29,7 +29,7 @@ type checker struct{ decoder }
 // first that the recipe sets is shown.
 func (k *checker) require(ok bool, key, format string, args ...any) {
 	if !ok {
-		k.fail(key, format, args...)
+		k.problems = append(k.problems, problem{keys: strings.Split(key, "|"), message: fmt.Sprintf(format, args...)})
 	}
 }
 

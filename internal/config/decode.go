@@ -16,7 +16,7 @@ import (
 type decoder struct{ problems []problem }
 
 func (d *decoder) fail(key, format string, args ...any) {
-	d.problems = append(d.problems, problem{key: key, message: fmt.Sprintf(format, args...)})
+	d.problems = append(d.problems, problem{keys: []string{key}, message: fmt.Sprintf(format, args...)})
 }
 
 // table fills the struct v with the keys of tree, which is at path.
@@ -37,7 +37,7 @@ func (d *decoder) table(path string, tree map[string]any, v reflect.Value) {
 				v.Field(rest).SetMapIndex(reflect.ValueOf(key), reflect.ValueOf(tree[key]))
 			}
 		default:
-			d.problems = append(d.problems, problem{full, true, unknownKey(path, key, fields)})
+			d.problems = append(d.problems, problem{[]string{full}, true, unknownKey(path, key, fields)})
 		}
 	}
 }

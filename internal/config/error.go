@@ -30,8 +30,8 @@ func (e *Error) Error() string {
 
 // problem is an error on its way: what is wrong with which key.
 type problem struct {
-	key     string // dotted path, or several, "a|b", to blame the first that is set
-	atKey   bool   // point at the key instead of at its value
+	keys    []string // dotted paths, of which the first that is set is to blame
+	atKey   bool     // point at the key instead of at its value
 	message string
 }
 

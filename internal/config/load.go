@@ -166,7 +166,7 @@ func (r Recipe) Blame(sets []string, key string, err error) error {
 			return err
 		}
 	}
-	return r.first([]problem{{key: key, message: err.Error()}}, where, changed)
+	return r.first([]problem{{keys: []string{key}, message: err.Error()}}, where, changed)
 }
 
 // twice makes the error of a key at an offset that was set before.
@@ -205,23 +205,27 @@ func (r Recipe) first(problems []problem, where layout, changed overrides) *Erro
 // place returns the argument of --set, or else where in the recipe the problem is; nil if
 // it has no place.
 func (p problem) place(where layout, changed overrides) (set string, s *span) {
-	for key := range strings.SplitSeq(p.key, "|") {
-		if set, ok := changed.find(key); ok {
+	for _, key := range p.keys {
+		if set, ok := find(changed, key); ok {
 			return set, nil
 		}
-		if s, ok := where.find(key); ok {
+		if s, ok := find(where.spans, key); ok {
 			return "", &s
 		}
 	}
 	return "", nil
 }
 
-// find returns the span of a key. An element "a.b[2]" is where "a.b" is.
-func (l layout) find(key string) (span, bool) {
-	s, ok := l.spans[key]
+// find returns what m has of a key. Of an element "a.b[2]" it has what it has of "a.b".
+func find[V any](m map[string]V, key string) (V, bool) {
+	v, ok := m[key]
 	for !ok && strings.HasSuffix(key, "]") {
-		key = key[:strings.LastIndexByte(key, '[')]
-		s, ok = l.spans[key]
+		array := strings.LastIndexByte(key, '[')
+		if array < 0 {
+			break
+		}
+		key = key[:array]
+		v, ok = m[key]
 	}
-	return s, ok
+	return v, ok
 }

@@ -115,13 +115,3 @@ func (o overrides) merge(to, from map[string]any, path, set string) string {
 	}
 	return ""
 }
-
-// find returns the argument that set key, or the table or array it is in.
-func (o overrides) find(key string) (string, bool) {
-	s, ok := o[key]
-	for !ok && strings.HasSuffix(key, "]") {
-		key = key[:strings.LastIndexByte(key, '[')]
-		s, ok = o[key]
-	}
-	return s, ok
-}
