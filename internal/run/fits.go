@@ -75,7 +75,7 @@ func (s *Session) weightBytes() int {
 		return total
 	}
 	if s.Model.Adapter != nil {
-		return bytes(s.Model.Weights, d.Frozen == "int8") + 2*bytes(s.Model.Adapter, false)
+		return bytes(s.Model.Weights, frozenInt8(d.Frozen)) + 2*bytes(s.Model.Adapter, false)
 	}
 	return 3 * bytes(s.Model.Weights, false)
 }

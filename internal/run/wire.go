@@ -225,7 +225,17 @@ func crop(name string) imagefolder.Crop {
 }
 
 func options(d config.Device) gpu.Options {
-	return gpu.Options{Precision: precision(d.Precision), FrozenInt8: d.Frozen == "int8"}
+	return gpu.Options{Precision: precision(d.Precision), FrozenInt8: frozenInt8(d.Frozen)}
+}
+
+func frozenInt8(name string) bool {
+	switch name {
+	case "precision":
+		return false
+	case "int8":
+		return true
+	}
+	panic(unknown("device.frozen", name))
 }
 
 func precision(name string) gpu.Precision {

@@ -67,6 +67,7 @@ func TestEveryWordIsWired(t *testing.T) {
 		"pretrain.crop":          func(w string) { crop(w) },
 		"device.use":             func(string) {}, // compared in devices.go
 		"device.precision":       func(w string) { precision(w) },
+		"device.frozen":          func(w string) { frozenInt8(w) },
 		"monitor.action":         func(string) {}, // compared in watch
 		"reward.NAME.when":       func(string) {}, // compared in openTerm
 		"reward.NAME.on_failure": func(w string) { onFailure(w) },
