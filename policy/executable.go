@@ -29,7 +29,7 @@ func (p onProcessor) Run(add bool) error {
 func (r *Replica) compile(p *program, wanted graph.Wanted) error {
 	if r.backend != nil {
 		wanted.Weights = slices.Collect(maps.Keys(p.builder.shapes))
-		if r.frozen(r.theta.Base) {
+		if r.model.Adapter != nil && r.theta.Base == r.model.Weights { // training leaves what is under an adapter alone
 			for _, param := range r.theta.Base.Parameters() {
 				wanted.Frozen = append(wanted.Frozen, param.Name)
 			}
@@ -46,9 +46,6 @@ func (r *Replica) compile(p *program, wanted graph.Wanted) error {
 	p.executable = onProcessor{x}
 	return nil
 }
-
-// frozen reports whether training leaves w alone: it is the base under an adapter.
-func (r *Replica) frozen(w *Weights) bool { return r.model.Adapter != nil && w == r.model.Weights }
 
 // bindWeights points the program at its parameters, if they may have changed.
 func (r *Replica) bindWeights(p *program) error {
@@ -78,7 +75,7 @@ func (r *Replica) bindWeights(p *program) error {
 // of large weights.
 func (r *Replica) bindWeight(p *program, w *Weights, param Parameter) error {
 	if x, ok := p.executable.(graph.Executable); ok {
-		return x.BindWeight(graph.Weight{Name: param.Name, Owner: w, Version: w.changes.Load(), Frozen: r.frozen(w), Data: w.tensor(param.Name)})
+		return x.BindWeight(graph.Weight{Name: param.Name, Owner: w, Version: w.changes.Load(), Data: w.tensor(param.Name)})
 	}
 	x := p.executable.(onProcessor)
 	if p.builder.layers[param.Name] {

@@ -88,7 +88,7 @@ func TestSpreadInt8(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.BindWeight(graph.Weight{Name: "w", Owner: t, Version: 1, Frozen: true, Data: w}); err != nil {
+		if err := p.BindWeight(graph.Weight{Name: "w", Owner: t, Version: 1, Data: w}); err != nil {
 			t.Fatal(err)
 		}
 		p.Bind("x", x)

@@ -27,7 +27,6 @@ type Weight struct {
 	Name    string
 	Owner   any
 	Version uint64
-	Frozen  bool // as [Wanted] has it
 	Data    []float32
 }
 
