@@ -57,16 +57,17 @@ func (s *Session) gpuMemory() (*GPUMemory, error) {
 
 // weightBytes returns about the bytes of the copies of weights on a GPU: of the base once,
 // and of what is trained, its moving average and, where all weights are trained, the base
-// that it began with.
+// that it began with. Tables that no training changes, such as positions, are float32 there.
 func (s *Session) weightBytes() int {
 	d := s.Config.Device
-	bytes := func(w *policy.Weights, int8 bool) int {
+	bytes := func(w *policy.Weights, inInt8 bool) int {
 		total := 0
 		for _, p := range w.Parameters() {
+			matrix := len(p.Shape) > 1 && !p.Frozen
 			switch {
-			case len(p.Shape) > 1 && int8:
+			case matrix && inInt8:
 				total += p.Size() + 4*p.Shape[0]
-			case len(p.Shape) > 1 && d.Precision == "bfloat16":
+			case matrix && d.Precision == "bfloat16":
 				total += 2 * p.Size()
 			default:
 				total += 4 * p.Size()
