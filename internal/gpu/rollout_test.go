@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"flowgrpo/internal/rng"
@@ -107,26 +108,28 @@ func (c *tired) Err() error {
 	return nil
 }
 
+// someWalk returns a walk of so many steps from where a batch is.
+func someWalk(batch policy.Batch, steps int) policy.Walk {
+	w, x, n := policy.Walk{Cond: batch.Cond}, batch.X, len(batch.Cond)
+	for range steps {
+		s := policy.Step{X: x, T: 0.5, Transition: sde.Transition{X: 0.9, V: -0.1, Std: 0.2}, Keys: someKeys(n), Next: make([]float32, len(x)), Logp: make([]float64, n)}
+		w.Steps, x = append(w.Steps, s), s.Next
+	}
+	return w
+}
+
 // A walk ends within a few steps of its context, and the next one is right.
 func TestWalkIsCancelled(t *testing.T) {
 	const steps, n = 8, 2
 	m := smallMMDiT(t)
 	batch := randomBatch(m, n)
 	r := m.NewReplicaOn(testQueue(t, Strict), m.Theta())
-	walk := func(ctx context.Context) (policy.Walk, error) {
-		w, x := policy.Walk{Cond: batch.Cond}, batch.X
-		for range steps {
-			s := policy.Step{X: x, T: 0.5, Transition: sde.Transition{X: 0.9, V: -0.1, Std: 0.2}, Keys: someKeys(n), Next: make([]float32, len(x)), Logp: make([]float64, n)}
-			w.Steps, x = append(w.Steps, s), s.Next
-		}
-		return w, r.Walk(ctx, w)
-	}
-	if _, err := walk(&tired{t.Context(), 4}); !errors.Is(err, context.Canceled) {
+	if err := r.Walk(&tired{t.Context(), 4}, someWalk(batch, steps)); !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v, want that of the context", err)
 	}
-	got, err := walk(t.Context())
-	check(t, err)
-	for _, s := range got.Steps {
+	walk := someWalk(batch, steps)
+	check(t, r.Walk(t.Context(), walk))
+	for _, s := range walk.Steps {
 		want := s
 		want.Next, want.Logp = make([]float32, len(s.Next)), make([]float64, n)
 		v := make([]float32, len(s.X))
@@ -136,5 +139,26 @@ func TestWalkIsCancelled(t *testing.T) {
 		if !slices.Equal(s.Logp, want.Logp) {
 			t.Errorf("log-probabilities %v, want %v", s.Logp, want.Logp)
 		}
+	}
+}
+
+// A walk that finds no memory of its own loses the queue, as a program does.
+func TestWalkOutOfMemory(t *testing.T) {
+	const steps, n = 3, 2
+	m := smallMMDiT(t)
+	q, batch := testQueue(t, Strict), randomBatch(m, n)
+	if !strings.Contains(q.device.Info().Name, "fake") {
+		t.Skip("a driver that can be made to fail is needed")
+	}
+	r := m.NewReplicaOn(q, m.Theta())
+	check(t, r.VelocityAt(make([]float32, len(batch.X)), batch.X, batch.T, batch.Cond)) // the program has its memory then
+	t.Setenv("FLOWGRPO_FAKE_FAIL_ALLOCATION", "1")
+	err := r.Walk(t.Context(), someWalk(batch, steps))
+	if err == nil || !q.device.Lost(err) {
+		t.Fatalf("error %v, want one of a lost device", err)
+	}
+	t.Setenv("FLOWGRPO_FAKE_FAIL_ALLOCATION", "")
+	if again := r.Walk(t.Context(), someWalk(batch, steps)); !errors.Is(again, err) {
+		t.Errorf("a walk gives %v after the queue was lost, want %v", again, err)
 	}
 }
