@@ -83,7 +83,7 @@ func Kinds() []KindDoc {
 
 // New makes the reward of the given kind, called name, [Checked]. It is an
 // error if the kind or a key of params is unknown, a value has the wrong type,
-// or deps lacks what the kind needs; what is wrong with the recipe is a *[KeyError]. Safe
+// or deps lacks what the kind needs; what is wrong with one key wraps a *[KeyError]. Safe
 // for concurrent use.
 func New(kind, name string, params map[string]any, deps Deps) (Reward, error) {
 	registryMu.RLock()
