@@ -84,8 +84,7 @@ func emitLinearGradX(e *emitter, c call) {
 	if len(c.in[0].shape) == 2 {
 		few := p
 		few.m = rows
-		e.parts(&few)
-		p.split = few.split
+		p.split = e.parts(few).split
 	}
 	e.multiplyParts(p, c.out, false)
 }
@@ -119,8 +118,7 @@ func emitLinearGradW(e *emitter, c call) {
 		e.fail(fmt.Errorf("gpu: %v of kind %v", c.op, c.out.kind))
 		return
 	}
-	e.parts(&p)
-	e.multiplyParts(p, c.out, c.add)
+	e.multiplyParts(e.parts(p), c.out, c.add)
 }
 
 // multiplyParts emits p, whose k may be cut, with the result in out, or added to what it holds.

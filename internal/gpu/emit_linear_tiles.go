@@ -62,13 +62,13 @@ func (e *emitter) tile(f family, p product) tile {
 	return best
 }
 
-// parts cuts k where that is faster and returns the number of parts.
-func (e *emitter) parts(p *product) int {
+// parts returns p with k cut in parts where that is faster.
+func (e *emitter) parts(p product) product {
 	const least, most = 256, 32 // of k in a part, parts
-	f, whole := e.family(*p), *p
-	best, lowest := whole, e.cost(whole, e.tile(f, whole))
+	f := e.family(p)
+	best, lowest := p, e.cost(p, e.tile(f, p))
 	for count := 2; count <= most; count++ {
-		cut := whole
+		cut := p
 		cut.split = max(least, blocks(blocks(p.k, count), 64)*64)
 		if cut.count() < 2 {
 			break
@@ -77,8 +77,7 @@ func (e *emitter) parts(p *product) int {
 			best, lowest = cut, cost
 		}
 	}
-	*p = best
-	return p.count()
+	return best
 }
 
 // kernel returns the name of the kernel for p with tile t.

@@ -71,14 +71,13 @@ func TestRoundInt8(t *testing.T) {
 	}
 }
 
-// What the device multiplies by is what the processor makes of the codes, bit for bit.
+// What the device multiplies by is what the processor makes of the codes, bit for bit, also after
+// the matrix has changed.
 func TestSpreadInt8(t *testing.T) {
 	for _, size := range [][2]int{{1, 1}, {3, 7}, {5, 8}, {40, 24}, {17, 2056}, {9, 4100}} {
 		rows, row := size[0], size[1]
 		q := int8Queue(t, Strict)
 		w, x := make([]float32, rows*row), make([]float32, row*row)
-		rng.Key{Seed: 4, Purpose: rng.Data, Sample: uint32(row)}.Normals(w)
-		clear(w[:row/2]) // small scales, and zeros
 		for i := range row {
 			x[i*row+i] = 1
 		}
@@ -88,20 +87,20 @@ func TestSpreadInt8(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.BindWeight(graph.Weight{Name: "w", Owner: t, Version: 1, Data: w}); err != nil {
-			t.Fatal(err)
-		}
 		p.Bind("x", x)
-		if err := p.Run(false); err != nil {
-			t.Fatal(err)
-		}
-		if heldInt8(q.device)["w"] != row {
-			t.Fatalf("w [%d, %d] is not held in 8 bits", rows, row)
-		}
-		got, want := p.Output(0).F32, spread(w, row)
-		for i := range want {
-			if v := got[i%row*rows+i/row]; v != want[i] {
-				t.Fatalf("[%d, %d]: element %d is %v, want %v", rows, row, i, v, want[i])
+		for version := uint64(1); version <= 2; version++ {
+			rng.Key{Seed: 4, Purpose: rng.Data, Sample: uint32(row), Step: uint32(version)}.Normals(w)
+			clear(w[:row/2]) // small scales, and zeros
+			check(t, p.BindWeight(graph.Weight{Name: "w", Owner: t, Version: version, Data: w}))
+			check(t, p.Run(false))
+			if heldInt8(q.device)["w"] != row {
+				t.Fatalf("w [%d, %d] is not held in 8 bits", rows, row)
+			}
+			got, want := p.Output(0).F32, spread(w, row)
+			for i := range want {
+				if v := got[i%row*rows+i/row]; v != want[i] {
+					t.Fatalf("[%d, %d], version %d: element %d is %v, want %v", rows, row, version, i, v, want[i])
+				}
 			}
 		}
 	}
