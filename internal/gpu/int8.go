@@ -34,7 +34,8 @@ func roundInt8(codes []int8, scales []float32, x []float32, row int) {
 		*scale = largest / 127
 		for i, v := range from {
 			if *scale > 0 {
-				codes[r*row+i] = int8(math.RoundToEven(float64(v / *scale)))
+				code := math.RoundToEven(float64(v / *scale))
+				codes[r*row+i] = int8(min(max(code, -127), 127)) // beyond these where the scale is subnormal
 			}
 		}
 	})

@@ -57,6 +57,9 @@ func TestRoundInt8(t *testing.T) {
 			t.Errorf("%v comes back as %v, want %v", x[i], got, want[i])
 		}
 	}
+	if got := spread([]float32{2e-43, -2e-43}, 2); !(got[0] > 0 && got[1] == -got[0]) { // the scale is a subnormal number
+		t.Errorf("tiny weights come back as %v", got)
+	}
 	const rows, row = 20, 333
 	y := make([]float32, rows*row)
 	rng.Key{Seed: 3, Purpose: rng.Data}.Normals(y)

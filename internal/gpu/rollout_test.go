@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"flowgrpo/internal/graph"
 	"flowgrpo/internal/rng"
 	"flowgrpo/policy"
 	"flowgrpo/rollout"
@@ -89,6 +90,9 @@ func TestSharedWalks(t *testing.T) {
 			return got
 		}
 		got, want := sample(device), sample(stepless{device})
+		if took, most := q.walks.bytes, graph.WalkBytes(5, m.Network.Shape().Dim(), 4); took == 0 || took > most {
+			t.Errorf("walks took %d bytes, want at most %d", took, most)
+		}
 		for i := range want {
 			compareTrajectories(t, Strict, got[i], want[i])
 		}

@@ -55,6 +55,13 @@ type Walker interface {
 	Walk(ctx context.Context, w Walk) error
 }
 
+// WalkBytes returns the most that a walk of so many steps takes of a device's memory beside its
+// program: three states of dim coordinates for every sample, and what tells the steps.
+func WalkBytes(samples, dim, steps int) int {
+	const sample, step, rest = 64, 64, 4 << 10
+	return 12*samples*dim + samples*(sample+steps*step) + rest
+}
+
 // A Walk is steps of a rollout that B samples of D coordinates make one after the other: from
 // where the input State says, at the time that the input Time says, both bound for the first
 // step, and then from where the one before has led.

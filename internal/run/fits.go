@@ -14,7 +14,7 @@ type GPUMemory struct {
 	Free       int    `json:"free"`
 	Weights    int    `json:"weights"`    // copies of weights and adapters
 	Gradient   int    `json:"gradient"`   // of the program of one gradient, or of the reference in its place
-	Velocities int    `json:"velocities"` // of the programs of velocities, per queue
+	Velocities int    `json:"velocities"` // of rollouts and the programs of velocities, per queue
 	Queues     int    `json:"queues"`     // the first of which has room for gradients, too
 	Total      int    `json:"total"`
 }
@@ -134,7 +134,7 @@ func (f fitting) set(m *GPUMemory, part *int, key string, n int, needs func(n in
 func mebi(bytes int) string { return fmt.Sprintf("%d MiB", (bytes+1<<20-1)>>20) }
 
 // velocities returns the bytes of the programs of velocities, which those for what is
-// trained, its average and the base share.
+// trained, its average and the base share, and of a rollout with them.
 func (f fitting) velocities(batch int) (int, error) {
 	total := 0
 	for _, theta := range []policy.Theta{f.session.Model.Theta(), f.session.base} {
@@ -144,7 +144,8 @@ func (f fitting) velocities(batch int) (int, error) {
 		}
 		total = max(total, r.Bytes())
 	}
-	return total, nil
+	s := f.session
+	return total + graph.WalkBytes(batch, s.Model.Network.Shape().Dim(), s.Config.Rollout.Steps), nil
 }
 
 // gradient returns the bytes of the programs that an update runs.
