@@ -7,6 +7,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 )
 
@@ -16,6 +17,7 @@ import (
 const garbage = 25
 
 func main() {
+	runtime.MemProfileRate = 0 // nobody asks for a profile, whose call stacks would take more memory for hours
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}

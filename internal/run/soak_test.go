@@ -39,6 +39,7 @@ func TestSoak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runtime.MemProfileRate = 0 // as in finetune's main: records of call stacks grow, and are not the runs'
 	model, dir := tinyModel(t, "glyphs"), filepath.Join(t.TempDir(), "run")
 	recipe := hackableBy(t, "brightness")
 	var samples []soaked
