@@ -1,10 +1,10 @@
 # Run `make` for the list of targets.
 .DEFAULT_GOAL := help
-.PHONY: help build gpu test gpu-test gpu-test-device gpu-generate race long crash damage resume determinism soak vet fmt bench bench-peer fuzz fuzz-long generate goldens ci
+.PHONY: help build gpu test gpu-test gpu-test-device gpu-bench gpu-generate race long crash damage resume determinism soak vet fmt bench bench-peer fuzz fuzz-long generate goldens ci
 
 # What building with the tag gpu needs of cgo: the declarations of the driver, and a name to
 # link with. Nothing of CUDA has to be installed.
-gpu_env = CGO_ENABLED=1 CGO_CFLAGS="-O2 -g -I$(CURDIR)/internal/cuda/include" CGO_LDFLAGS="-L$(CURDIR)/internal/cuda/lib"
+gpu_env = CGO_ENABLED=1 CGO_CFLAGS="-O2 -g '-I$(CURDIR)/internal/cuda/include'" CGO_LDFLAGS="'-L$(CURDIR)/internal/cuda/lib'"
 binary = finetune
 # What compiles the kernels for the processor, to test them: they use clang's vectors.
 clang = $(shell command -v clang++-19 || command -v clang++)
@@ -33,6 +33,9 @@ gpu-test: ## test what is for GPUs on the processor (needs clang++)
 gpu-test-device: ## the same tests on the GPU of this machine
 	FLOWGRPO_REQUIRE_GPU=1 $(gpu_env) go test -count=1 -tags gpu -timeout 20m ./internal/cuda ./internal/gpu/...
 	FLOWGRPO_REQUIRE_GPU=1 $(gpu_env) go test -count=1 -tags gpu -timeout 10m -run GPU ./internal/run
+
+gpu-bench: ## benchmarks on the GPU of this machine, or those that bench=REGEXP names
+	$(gpu_env) go test -tags gpu -run '^$$' -bench '$(or $(bench),.)' -benchtime 1x ./internal/gpu
 
 gpu-generate: ## compile the kernels for GPUs again (needs clang-19)
 	go generate ./internal/gpu

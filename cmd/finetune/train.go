@@ -198,7 +198,11 @@ be another run: --allow-drift permits it key by key. A run that has ended goes o
 // finished says how a run ended, and prints its folder or its result.
 func finished(cmd *cobra.Command, output outputFlags, dir string, result eval.Result, err error) error {
 	if errors.Is(err, run.ErrStopped) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "saved; go on with\n\n    %s\n\n", shell.Line(append(program(), "resume", dir)))
+		said := "saved; go on with"
+		if saved, _ := filepath.Glob(filepath.Join(dir, "checkpoints", "step-*")); len(saved) == 0 {
+			said = "stopped before there was anything to save; begin again with"
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s\n\n    %s\n\n", said, shell.Line(append(program(), "resume", dir)))
 	}
 	if err != nil {
 		return err

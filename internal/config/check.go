@@ -143,7 +143,7 @@ func (k *checker) device(d *Device, mode string) {
 		`device.precision must be "float32" for use = "all" (the processor has no other, and one evaluation would mix the two), found %s`, quote(d.Precision))
 	k.require(d.Use != "all" || d.Frozen == "precision", "device.frozen|device.use",
 		`device.frozen must be "precision" for use = "all" (the processor holds weights in float32), found %s`, quote(d.Frozen))
-	k.require(d.Frozen == "precision" || mode == "lora", "device.frozen|train.mode",
+	k.require(d.Use == "cpu" || d.Frozen == "precision" || mode == "lora", "device.frozen|train.mode",
 		`device.frozen = %s needs train.mode = "lora": with %s no matrix is frozen`, quote(d.Frozen), quote(mode))
 }
 

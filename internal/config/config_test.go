@@ -131,7 +131,7 @@ func TestBad(t *testing.T) {
 		{"GPU before the first", "[device]\ngpus = [-1]", `r.toml:2:8: device.gpus[0] must be >= 0, found -1`},
 		{"no queue", "[device]\nqueues = 0", `r.toml:2:10: device.queues must be >= 1, found 0`},
 		{"frozen, with the processor", "[device]\nuse = \"all\"\nfrozen = \"int8\"", `r.toml:3:10: device.frozen must be "precision" for use = "all" (the processor holds weights in float32), found "int8"`},
-		{"nothing is frozen", "[train]\nmode = \"full\"\n[device]\nfrozen = \"int8\"", `r.toml:4:10: device.frozen = "int8" needs train.mode = "lora": with "full" no matrix is frozen`},
+		{"nothing is frozen", "[train]\nmode = \"full\"\n[device]\nuse = \"gpu\"\nfrozen = \"int8\"", `r.toml:5:10: device.frozen = "int8" needs train.mode = "lora": with "full" no matrix is frozen`},
 		{"precision of the processor", "[device]\nuse = \"all\"\nprecision = \"bfloat16\"", `r.toml:3:13: device.precision must be "float32" for use = "all" (the processor has no other, and one evaluation would mix the two), found "bfloat16"`},
 		{"first of several", "[optimizer]\nlr = -1\n[train]\nmode = \"x\"\n[rollout]\nsteps = 0", `r.toml:2:6: optimizer.lr must be > 0, found -1`},
 	} {

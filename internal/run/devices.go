@@ -84,7 +84,7 @@ func openDevices(c *config.Config, m machine) (*devices, error) {
 	}
 	all, err := m.Devices()
 	if err != nil {
-		return nil, fmt.Errorf("%s: device.use = %q: %w", c.Path, c.Device.Use, err)
+		return nil, fmt.Errorf("device.use = %q: %w", c.Device.Use, err)
 	}
 	d.infos = all
 	if len(c.Device.GPUs) > 0 {

@@ -238,7 +238,7 @@ func TestDevicesErrors(t *testing.T) {
 	if gpu.Built {
 		t.Skip("GPUs are built in")
 	}
-	want = `configs/glyphs.toml: device.use = "gpu": this program is built without GPUs (build it with make gpu)`
+	want = `device.use = "gpu": this program is built without GPUs (build it with make gpu)`
 	for name, open := range map[string]func() error{
 		"run":   func() error { _, err := Open(c); return err },
 		"model": func() error { _, err := OpenModel("glyphs", c); return err },
