@@ -125,7 +125,7 @@ func LoadAdapter(fsys fs.FS, m *Model) error {
 	network := m.Network.Parameters()
 	params := lora.Parameters(network)
 	if len(params) == 0 {
-		return fmt.Errorf("%s: %w: targets %q", adapterConfigFile, errNoLayer, c.Targets)
+		return fmt.Errorf("%s: %w: targets %.300s", adapterConfigFile, errNoLayer, fmt.Sprintf("%q", c.Targets))
 	}
 	for _, name := range lora.exclude(network) {
 		if !slices.Contains(c.Exclude, name) {
@@ -151,13 +151,13 @@ const maxAlpha = 1e6
 func (c *loraConfig) check() error {
 	switch {
 	case c.Type != "LORA":
-		return fmt.Errorf("peft_type is %q, want LORA", c.Type)
+		return fmt.Errorf("peft_type is %.100q, want LORA", c.Type)
 	case c.Rank < 1 || c.Rank > maxSize:
 		return fmt.Errorf("r is %d, want 1 to %d", c.Rank, maxSize)
 	case !(0 < c.Alpha && c.Alpha <= maxAlpha):
 		return fmt.Errorf("lora_alpha is %v, want more than 0 and at most %g", c.Alpha, float64(maxAlpha))
 	case c.Bias != "none":
-		return fmt.Errorf("bias is %q, want \"none\"", c.Bias)
+		return fmt.Errorf("bias is %.100q, want \"none\"", c.Bias)
 	case c.FanInFanOut, c.RSLoRA, c.DoRA, c.LoRABias:
 		return errors.New("fan_in_fan_out, use_rslora, use_dora and lora_bias must be false")
 	case len(c.ModulesToSave) > 0, len(c.RankPattern) > 0, len(c.AlphaPattern) > 0:

@@ -73,7 +73,7 @@ func loadNetwork(fsys fs.FS) (Network, error) {
 		}
 		return &c.MLP, nil
 	}
-	return nil, fmt.Errorf("%s: _class_name is %q; this program runs %s and %s", name, class.Name, mmditClass, mlpClass)
+	return nil, fmt.Errorf("%s: _class_name is %.100q; this program runs %s and %s", name, class.Name, mmditClass, mlpClass)
 }
 
 func loadMMDiT(fsys fs.FS, name string) (*MMDiT, error) {
@@ -186,7 +186,7 @@ func checkIndex(fsys fs.FS) error {
 	case err != nil:
 		return err
 	case i.Class != sd3Pipeline && i.Class != ownPipeline:
-		return fmt.Errorf("%s: _class_name is %q; this program runs %s and %s", indexFile, i.Class, sd3Pipeline, ownPipeline)
+		return fmt.Errorf("%s: _class_name is %.100q; this program runs %s and %s", indexFile, i.Class, sd3Pipeline, ownPipeline)
 	}
 	return nil
 }
@@ -224,7 +224,7 @@ func loadShift(fsys fs.FS) (float64, error) {
 	case err != nil:
 		return 0, err
 	case s.Class != schedulerClass:
-		return 0, fmt.Errorf("%s: _class_name is %q, want %s", schedulerFile, s.Class, schedulerClass)
+		return 0, fmt.Errorf("%s: _class_name is %.100q, want %s", schedulerFile, s.Class, schedulerClass)
 	case s.Times != timeScale:
 		return 0, fmt.Errorf("%s: num_train_timesteps is %d, want %d", schedulerFile, s.Times, timeScale)
 	case s.Dynamic:

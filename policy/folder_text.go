@@ -101,7 +101,7 @@ func loadVocabulary(fsys fs.FS) ([]string, error) {
 	for _, token := range slices.Sorted(maps.Keys(ids)) { // so that the first error is always the same
 		id := ids[token]
 		if id < 0 || id >= len(ids) || used[id] {
-			return nil, fmt.Errorf("%s: the ids of %d tokens must be 0 to %d, each once; %q has %d", name, len(ids), len(ids)-1, token, id)
+			return nil, fmt.Errorf("%s: the ids of %d tokens must be 0 to %d, each once; %.100q has %d", name, len(ids), len(ids)-1, token, id)
 		}
 		vocab[id], used[id] = token, true
 	}

@@ -87,7 +87,7 @@ func (c *MMDiT) Validate() error {
 	case c.OutChannels != c.InChannels:
 		return fmt.Errorf("policy: transformer config: out_channels is %d, want in_channels = %d", c.OutChannels, c.InChannels)
 	case c.QKNorm != "" && c.QKNorm != "rms_norm":
-		return fmt.Errorf("policy: transformer config: qk_norm is %q, want \"rms_norm\" or null", c.QKNorm)
+		return fmt.Errorf("policy: transformer config: qk_norm is %.100q, want \"rms_norm\" or null", c.QKNorm)
 	case c.dim()%4 != 0:
 		return fmt.Errorf("policy: transformer config: width %d is not a multiple of 4", c.dim())
 	case c.Height%c.PatchSize != 0 || c.Width%c.PatchSize != 0:
