@@ -122,6 +122,10 @@ func (m *measured) quantile(q float64) float64 {
 // rate returns the pictures that were scored in a second.
 func (m *measured) rate() float64 { return float64(m.pictures-m.failed) / m.elapsed.Seconds() }
 
+// leastCalls is how often a batch is scored, whatever time that takes: a median of fewer says
+// nothing.
+const leastCalls = 3
+
 // measure calls r with batch until the time is up, after one call that does not count.
 func (b *benchFlags) measure(cmd *cobra.Command, r reward.Reward, batch []reward.Sample) (*measured, error) {
 	ctx := stopOf(cmd.Context())
@@ -134,7 +138,7 @@ func (b *benchFlags) measure(cmd *cobra.Command, r reward.Reward, batch []reward
 	for range b.concurrency {
 		workers.Go(func(ctx context.Context) (measured, error) {
 			m := measured{failures: map[string]int{}}
-			for len(m.calls) == 0 || time.Now().Before(end) {
+			for len(m.calls) < leastCalls || time.Now().Before(end) {
 				clock := time.Now()
 				results, err := r.Score(ctx, batch)
 				if err != nil {
