@@ -58,7 +58,7 @@ type targets []string
 // UnmarshalJSON implements [json.Unmarshaler].
 func (t *targets) UnmarshalJSON(b []byte) error {
 	if json.Unmarshal(b, (*[]string)(t)) != nil || len(*t) == 0 {
-		return fmt.Errorf("target_modules is %.100s, want a list of layers", b)
+		return fmt.Errorf("target_modules is %.100s, want a list of layers", strings.Join(strings.Fields(string(b)), " "))
 	}
 	return nil
 }
