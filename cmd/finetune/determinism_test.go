@@ -168,15 +168,7 @@ func builds(t *testing.T) map[string][]string {
 // leavings returns what a program leaves behind of a pretraining and of runs in all worlds.
 func leavings(t *testing.T, program, env []string) map[string]string {
 	t.Helper()
-	dir := t.TempDir()
-	for name, text := range map[string]string{
-		"train.toml": killedRecipe, "base.toml": killedBase,
-		"prompts.txt": "a photo of a ring\na photo of a cross\na photo of two rings\na photo of a square\na photo of a circle\n",
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir := materials(t)
 	commands := [][]string{
 		{"draw", "pictures", "-n", "40"}, {"pretrain", "base.toml", "--out", "base", "--progress", "none"},
 		{"train", "train.toml", "--out", "prompts", "--progress", "none"},

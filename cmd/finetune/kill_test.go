@@ -96,8 +96,8 @@ func finetune(dir string, args ...string) *exec.Cmd {
 	return c
 }
 
-// workshop returns a folder with what killedRecipe names.
-func workshop(t *testing.T) string {
+// materials returns a folder with the recipes and prompts of killedRecipe and killedBase.
+func materials(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
@@ -108,6 +108,13 @@ func workshop(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+	return dir
+}
+
+// workshop returns a folder with what killedRecipe names.
+func workshop(t *testing.T) string {
+	t.Helper()
+	dir := materials(t)
 	for _, args := range [][]string{{"draw", "pictures", "-n", "40"}, {"pretrain", "base.toml", "--out", "base", "--progress", "none"}} {
 		if out, err := finetune(dir, args...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s", args, err, out)

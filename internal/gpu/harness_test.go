@@ -48,8 +48,14 @@ func requireGPU(t testing.TB) {
 // testQueue returns a queue of a device of its own precision.
 func testQueue(t testing.TB, precision Precision) *Queue {
 	t.Helper()
+	return queueOf(t, devices[precision])
+}
+
+// queueOf returns a queue of the device that open opens.
+func queueOf(t testing.TB, open func() (*Device, error)) *Queue {
+	t.Helper()
 	requireGPU(t)
-	d, err := devices[precision]()
+	d, err := open()
 	if err != nil {
 		t.Fatal(err)
 	}

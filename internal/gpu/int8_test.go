@@ -14,16 +14,7 @@ import (
 // int8Queue returns a queue of a device that holds frozen matrices in 8 bits.
 func int8Queue(t *testing.T, precision Precision) *Queue {
 	t.Helper()
-	requireGPU(t)
-	d, err := Open(0, Options{Precision: precision, FrozenInt8: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := d.NewQueue(8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return q
+	return queueOf(t, func() (*Device, error) { return Open(0, Options{Precision: precision, FrozenInt8: true}) })
 }
 
 // heldInt8 returns the row lengths of the matrices that the device holds in 8 bits.
