@@ -33,6 +33,7 @@ gpu-test: ## test what is for GPUs on the processor (needs clang++)
 gpu-test-device: ## the same tests on the GPU of this machine
 	FLOWGRPO_REQUIRE_GPU=1 $(gpu_env) go test -count=1 -tags gpu -timeout 20m ./internal/cuda ./internal/gpu/...
 	FLOWGRPO_REQUIRE_GPU=1 $(gpu_env) go test -count=1 -tags gpu -timeout 10m -run GPU ./internal/run
+	$(gpu_env) go test -count=1 -tags gpu -run Scripts/info ./cmd/finetune
 
 gpu-bench: ## benchmarks on the GPU of this machine, or those that bench=REGEXP names
 	$(gpu_env) go test -tags gpu -run '^$$' -bench '$(or $(bench),.)' -benchtime 1x ./internal/gpu

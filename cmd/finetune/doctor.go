@@ -22,13 +22,17 @@ type check struct {
 	run  func() (string, error)
 }
 
+// absent marks the want of what a run can do without.
+type absent struct{ error }
+
 func newDoctor([]string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
 		Short: "Check that this machine and this program can do their work",
 		Long: `Check the processor, the folder, the recipes and the embedded models, with a word on
 what to do where something is wrong. It writes nothing but a file that it removes. GPUs are
-listed, or what is missing to use them; without, everything runs on the processor.
+listed; without, the line begins with "-" and says what is missing to use them, and
+everything runs on the processor.
 
 The environment variable FLOWGRPO_KERNELS, avx512, avx2 or portable, makes any command use
 an instruction set below the best one of the processor. Results are the same, bit for bit;
@@ -39,7 +43,10 @@ it is there to prove that, and to see what the instructions are worth.`,
 			for _, c := range checks() {
 				found, err := c.run()
 				mark := "ok  "
-				if err != nil {
+				switch {
+				case is[absent](err):
+					mark, found = "-   ", err.Error()
+				case err != nil:
 					mark, found = "BAD ", err.Error()
 					bad++
 				}
@@ -56,7 +63,7 @@ it is there to prove that, and to see what the instructions are worth.`,
 func checks() []check {
 	list := []check{
 		{"processor", processor},
-		{"gpus", func() (string, error) { return run.GPUs(), nil }}, // none is no fault
+		{"gpus", gpus},
 		{"arithmetic", arithmetic},
 		{"folder", writable},
 		{"recipes", recipes},
@@ -80,6 +87,14 @@ func processor() (string, error) {
 		text += "; without vector instructions, expect a tenth of the speed"
 	}
 	return text, nil
+}
+
+func gpus() (string, error) {
+	found, err := run.GPUs()
+	if err != nil {
+		return "", absent{fmt.Errorf("%w; everything runs on the processor", err)}
+	}
+	return found, nil
 }
 
 // arithmetic checks that the kernels of every level of the machine give the same bits.

@@ -248,8 +248,8 @@ func TestDevicesErrors(t *testing.T) {
 			t.Errorf("%s: error %v, want the SetupError %s", name, err, want)
 		}
 	}
-	if got := GPUs(); got != "this program is built without GPUs (build it with make gpu)" {
-		t.Errorf("GPUs: %s", got)
+	if got, err := GPUs(); err == nil || err.Error() != "this program is built without GPUs (build it with make gpu)" {
+		t.Errorf("GPUs: %q, error %v", got, err)
 	}
 }
 

@@ -43,13 +43,13 @@ func Environment() map[string]string {
 	}
 }
 
-// GPUs says which GPUs the program can use, or what is missing.
-func GPUs() string {
+// GPUs says which GPUs the program can use. The error is what is missing to use one.
+func GPUs() (string, error) {
 	infos, err := gpu.Devices()
 	if err != nil {
-		return err.Error()
+		return "", err
 	}
-	return describeGPUs(infos)
+	return describeGPUs(infos), nil
 }
 
 // describeGPUs says which GPUs infos are.
