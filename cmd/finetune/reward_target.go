@@ -90,19 +90,16 @@ func tomlValue(s string) any {
 	return v.V
 }
 
-// commandLine cuts a command line at its blanks. A file of Python that is not
-// executable is given to python3.
+// commandLine cuts a command line at its blanks.
 func commandLine(line string) ([]any, error) {
 	words := strings.Fields(line)
 	if len(words) == 0 {
 		return nil, usage("which reward? give a program, an address or a kind")
 	}
-	var command []any
-	if info, err := os.Stat(words[0]); err == nil && filepath.Ext(words[0]) == ".py" && info.Mode()&0o111 == 0 {
-		command = append(command, "python3")
-	} else if err != nil && len(words) == 1 && !strings.ContainsRune(line, os.PathSeparator) {
+	if _, err := os.Stat(words[0]); err != nil && len(words) == 1 && !strings.ContainsRune(line, os.PathSeparator) {
 		return nil, usage("%q is neither a kind of reward nor a file; `finetune reward list` shows the kinds", line)
 	}
+	var command []any
 	for _, w := range words {
 		command = append(command, w)
 	}

@@ -159,10 +159,18 @@ func programHint(word string, err error) string {
 		return fmt.Sprintf(`; make it executable (chmod +x), or write ["python3", %q]`, word)
 	case errors.Is(err, fs.ErrPermission):
 		return "; make it executable (chmod +x)"
+	case errors.Is(err, exec.ErrNotFound) && isFile(word):
+		return fmt.Sprintf("; for the one of this folder, write %q", "./"+word)
 	case errors.Is(err, fs.ErrNotExist) && !filepath.IsAbs(word):
 		return elsewhere()
 	}
 	return ""
+}
+
+// isFile says whether there is a file of that name.
+func isFile(word string) bool {
+	info, err := os.Stat(word)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // elsewhere says where relative paths are looked for.
