@@ -17,7 +17,7 @@ import (
 func TestTrainerIsInvariantEverywhere(t *testing.T) {
 	longtest.Only(t)
 	const iterations = 20
-	for name, build := range map[string]func() options{"full": fullRun, "lora": loraRun} {
+	for name, build := range map[string]func() options{"full": fullRun, "lora": loraRun, "split": splitRun} {
 		t.Run(name, func(t *testing.T) {
 			want := ""
 			everywhere(func(place string, workers, batch int) {

@@ -26,7 +26,7 @@ func TestTrainerIsInvariant(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	defer kernel.SetLevel(kernel.Current())
 	best := kernel.Current()
-	for name, build := range map[string]func() options{"full": fullRun, "lora": loraRun, "branch": branchRun} {
+	for name, build := range map[string]func() options{"full": fullRun, "lora": loraRun, "branch": branchRun, "split": splitRun} {
 		t.Run(name, func(t *testing.T) {
 			var want outcome
 			for i, c := range []struct {
@@ -35,6 +35,9 @@ func TestTrainerIsInvariant(t *testing.T) {
 			}{
 				{1, 1, 1, best}, {2, 7, 2, best}, {3, 64, 1, kernel.AVX2}, {8, 1, 2, kernel.Portable},
 			} {
+				if name == "split" && c.level == kernel.Portable {
+					continue // slow: the long test has it
+				}
 				runtime.GOMAXPROCS(c.procs)
 				kernel.SetLevel(c.level)
 				o := build()
@@ -75,6 +78,13 @@ func loraRun() options {
 	}
 	o.sampling.Window, o.sampling.SharedNoise = sde.RandomSubset{Size: 2}, true
 	o.keep = 3
+	return o
+}
+
+// splitRun is loraRun in split products.
+func splitRun() options {
+	o := loraRun()
+	o.model.Split = true
 	return o
 }
 

@@ -38,6 +38,7 @@ func (r *Replica) compile(p *program, wanted graph.Wanted) error {
 		p.executable = x
 		return err
 	}
+	wanted.Split = r.model.Split
 	x, err := wanted.Compile()
 	if err != nil {
 		return err

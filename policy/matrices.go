@@ -25,6 +25,7 @@ type stamp struct {
 	base          *Weights
 	bases, adapts uint64 // changes of base and adapter
 	level         kernel.Level
+	split         bool // packed for split products
 }
 
 // stamp returns the state that t is in.
@@ -50,6 +51,7 @@ func (m *Model) matrix(t Theta, p Parameter, gradient bool) ([]float32, *graph.P
 	} else {
 		now.adapts = 0
 	}
+	now.split = m.Split
 	x := owner.matrix(p.Name)
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -60,11 +62,15 @@ func (m *Model) matrix(t Theta, p Parameter, gradient bool) ([]float32, *graph.P
 		if owner == t.Adapter {
 			x.data = m.merge(t, p)
 		}
-		x.forward.Pack(true, rows, cols, x.data, cols)
+		if m.Split {
+			x.forward.PackSplit(true, rows, cols, x.data, cols)
+		} else {
+			x.forward.Pack(true, rows, cols, x.data, cols)
+		}
 		x.made = now
 	}
 	packed := &graph.Packed{Forward: &x.forward}
-	if gradient {
+	if gradient && !m.Split { // these are packed as fast as they are read
 		if x.back != now {
 			x.backward.Pack(false, cols, rows, x.data, cols)
 			x.back = now
@@ -115,20 +121,24 @@ type matrices struct {
 // added to that of its weights: those of a base, with the backward forms if it is run backward, or those of
 // the adapted layers alone.
 func (m *Model) MatrixBytes(t Theta, gradient bool) int {
-	elements := 0
+	bytes := 0
+	packed, backward := 4, 4 // bytes per element
+	if m.Split {
+		packed, backward = 6, 0
+	}
 	for _, p := range m.Network.Parameters() {
 		if _, ok := layerOf(p); !ok {
 			continue
 		}
 		switch {
 		case t.Adapter == nil:
-			elements += p.Size()
+			bytes += packed * p.Size()
 		case t.adapted(p): // merged, and packed
-			elements += 2 * p.Size()
+			bytes += (4 + packed) * p.Size()
 		}
 		if gradient && (t.Adapter == nil || t.adapted(p)) {
-			elements += p.Size()
+			bytes += backward * p.Size()
 		}
 	}
-	return 4 * elements
+	return bytes
 }

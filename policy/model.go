@@ -16,7 +16,10 @@ type Model struct {
 	// Recompute makes gradients keep only what enters each block of the network and compute
 	// the rest again: less memory, more time, the same bits.
 	Recompute bool
-	null      Condition // the empty prompt, for guidance
+	// Split makes the processor multiply by the matrices of layers in split products, see
+	// [kernel.GemmSplit]. It is to be set before the first replica.
+	Split bool
+	null  Condition // the empty prompt, for guidance
 }
 
 // NewModel returns a model with freshly initialised weights.

@@ -41,6 +41,47 @@ func velocityOf(t *testing.T, m *Model, theta Theta, b Batch) []float32 {
 	return v
 }
 
+// In split products a network computes almost the same, forward and backward.
+func TestSplitProductsAreClose(t *testing.T) {
+	t.Parallel()
+	const off = 3e-6 // of the norm; each of the two is that far from the exact result
+	of := func(split bool) (velocity, gradient []float32) {
+		m := tinyModel()
+		if err := m.AddLoRA(LoRA{Rank: 2, Alpha: 4, Targets: []string{"to_q", "proj_out"}}, 1); err != nil {
+			t.Fatal(err)
+		}
+		noisy(m.Adapter, 5)
+		m.Split = split
+		b, theta := tinyBatch(m, 3), m.Theta()
+		gradient = make([]float32, theta.Size())
+		if _, err := m.NewReplica(theta).Gradient(gradient, FlowMatching{}, b); err != nil {
+			t.Fatal(err)
+		}
+		return velocityOf(t, m, theta, b), gradient
+	}
+	velocity, gradient := of(false)
+	splitVelocity, splitGradient := of(true)
+	for _, c := range []struct {
+		name      string
+		got, want []float32
+	}{{"velocity", splitVelocity, velocity}, {"gradient", splitGradient, gradient}} {
+		if sameBits(c.got, c.want) {
+			t.Errorf("%s: the very bits of float32: nothing was split", c.name)
+		}
+		if d := relative(c.got, widened(c.want)); !(d < off) {
+			t.Errorf("%s: off by %g, want less than %g", c.name, d, off)
+		}
+	}
+}
+
+func widened(x []float32) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	return y
+}
+
 // Whole networks: a Program computes what Gorgonia's TapeMachine does, bit for bit,
 // forward and backward.
 func TestNetworksOnTapeMachine(t *testing.T) {

@@ -25,7 +25,7 @@ func Default() Config {
 		Optimizer: Optimizer{
 			LR: 3e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 1e-4, GradClip: 1, Schedule: "constant",
 		},
-		Device:  Device{Use: "cpu", Precision: "float32", Frozen: "precision", Queues: 2, Batch: 32},
+		Device:  Device{Use: "cpu", Precision: "float32", Frozen: "precision", Products: "float32", Queues: 2, Batch: 32},
 		Eval:    Eval{Every: 10, SamplesPerPrompt: 2, Steps: 40, Solver: "euler", Batch: 8, Final: true, FinalPrompts: 256, FinalSamplesPerPrompt: 2},
 		Samples: Samples{Every: 10, Prompts: 8, PerPrompt: 2},
 		Monitor: Monitor{

@@ -1,7 +1,8 @@
 package config
 
-// Device is what networks are computed on. Where use = "cpu" the other keys have no effect, so
-// that a recipe for GPUs runs on a machine without when use is set.
+// Device is what networks are computed on. Where use = "cpu" the keys of GPUs have no effect, so
+// that a recipe for GPUs runs on a machine without when use is set; products has an effect on
+// the processor alone.
 type Device struct {
 	// "cpu": the processor. "gpu": every GPU, or those of gpus; needs a program that was built
 	// with GPUs. "all": evaluations on GPUs and rollout.workers slots of the processor in one
@@ -18,6 +19,11 @@ type Device struct {
 	// "precision": as the arithmetic wants them; "int8": in 8 bits with a scale per row, half the
 	// memory of bfloat16. Velocities move by about a per cent, for rollout and update alike.
 	Frozen string `toml:"frozen" oneof:"precision int8"`
+	// How the processor multiplies by the matrices of layers: "float32": in float32;
+	// "bfloat16x3": in products of bfloat16, three for each float32, which are as close to the
+	// exact result and take processors with AMX half the time or less, but all others many times
+	// as long. The bits are the same on every processor, but not those of "float32".
+	Products string `toml:"products" oneof:"float32 bfloat16x3"`
 	// Queues of a GPU that sample at the same time: what the processor does for one is hidden
 	// behind the kernels of another. Speed and memory; results do not depend on it.
 	Queues int `toml:"queues" in:"[1,16]"`

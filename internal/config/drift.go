@@ -44,7 +44,7 @@ var classes = map[string]Class{
 	"optimizer.lr": MustMatch, "optimizer.beta1": MustMatch, "optimizer.beta2": MustMatch, "optimizer.eps": MustMatch, "optimizer.weight_decay": MustMatch,
 	"optimizer.grad_clip": MustMatch, "optimizer.schedule": MustMatch, "optimizer.warmup": MustMatch, "optimizer.final_fraction": MustMatch,
 
-	"device.use": MustMatch, "device.precision": MustMatch, "device.frozen": MustMatch, "device.gpus": Free, "device.queues": Free, "device.batch": Free,
+	"device.use": MustMatch, "device.precision": MustMatch, "device.frozen": MustMatch, "device.products": MustMatch, "device.gpus": Free, "device.queues": Free, "device.batch": Free,
 
 	"eval.every": MayChange, "eval.prompts": MustMatch, "eval.samples_per_prompt": MustMatch, "eval.steps": MustMatch, "eval.solver": MustMatch, "eval.batch": Free,
 	"eval.final": MustMatch, "eval.final_prompts": MustMatch, "eval.final_samples_per_prompt": MustMatch,

@@ -24,7 +24,10 @@ func rowsCols(s tensor.Shape) (rows, cols int) {
 	return s.TotalSize() / cols, cols
 }
 
-type linear struct{ bias bool }
+type linear struct {
+	products
+	bias bool
+}
 
 func (l linear) Op() Op { return named("linear", l.biases()) }
 
@@ -63,7 +66,7 @@ func (l linear) run(out Buffer, in []Buffer, then *kernel.Epilogue) {
 	if l.bias {
 		kernel.FillRows(out.F32, bias, m, n)
 	}
-	kernel.Gemm(false, true, m, n, k, in[0].F32, k, in[1].F32, k, out.F32, n, l.bias)
+	l.gemm(false, true, m, n, k, in[0].F32, k, in[1].F32, k, out.F32, n, l.bias)
 	then.Apply(out.F32, m, n)
 }
 
@@ -120,7 +123,7 @@ func (l lowRank) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 }
 
 // linearGradX is dy·w.
-type linearGradX struct{}
+type linearGradX struct{ products }
 
 func (linearGradX) Op() Op { return named("linear-grad-x") }
 
@@ -130,14 +133,14 @@ func (linearGradX) Out(in []Spec) Spec {
 	return Spec{Shape: out}
 }
 
-func (linearGradX) Run(out Buffer, in []Buffer, _ []float32) {
+func (l linearGradX) Run(out Buffer, in []Buffer, _ []float32) {
 	m, n := rowsCols(in[0].Shape)
 	k := in[1].Shape[1]
 	if w := in[1].Packed; w != nil && w.Backward != nil {
 		kernel.GemmPacked(false, m, in[0].F32, n, w.Backward, nil, out.F32, k, nil)
 		return
 	}
-	kernel.Gemm(false, false, m, k, n, in[0].F32, n, in[1].F32, k, out.F32, k, false)
+	l.gemm(false, false, m, k, n, in[0].F32, n, in[1].F32, k, out.F32, k, false)
 }
 
 // lowRankGradX is dy·merged, and the same as dy·w + scale·dhidden·down, given
@@ -150,7 +153,7 @@ type lowRankGradX struct {
 func (l lowRankGradX) Op() Op { return named("low-rank-grad-x", float64(l.scale)) }
 
 // linearGradW is dyᵀ·x, summed over all rows.
-type linearGradW struct{}
+type linearGradW struct{ products }
 
 func (linearGradW) Op() Op { return named("linear-grad-w") }
 
@@ -160,13 +163,13 @@ func (linearGradW) Out(in []Spec) Spec {
 	return Spec{Shape: tensor.Shape{n, k}}
 }
 
-func (linearGradW) Run(out Buffer, in []Buffer, _ []float32)    { gradW(out, in, false) }
-func (linearGradW) RunAdd(out Buffer, in []Buffer, _ []float32) { gradW(out, in, true) }
+func (l linearGradW) Run(out Buffer, in []Buffer, _ []float32)    { l.run(out, in, false) }
+func (l linearGradW) RunAdd(out Buffer, in []Buffer, _ []float32) { l.run(out, in, true) }
 
-func gradW(out Buffer, in []Buffer, add bool) {
+func (l linearGradW) run(out Buffer, in []Buffer, add bool) {
 	m, n := rowsCols(in[0].Shape)
 	_, k := rowsCols(in[1].Shape)
-	kernel.Gemm(true, false, n, k, m, in[0].F32, n, in[1].F32, k, out.F32, k, add)
+	l.gemm(true, false, n, k, m, in[0].F32, n, in[1].F32, k, out.F32, k, add)
 }
 
 // columnSum sums over all axes but the last.

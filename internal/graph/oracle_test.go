@@ -70,7 +70,7 @@ var extraCases = []opCase{
 }
 
 // Every op computes its formula, and the gradients are those of the formula, by central
-// differences in float64.
+// differences in float64; split products are as close.
 func TestOpsMatchFloat64(t *testing.T) {
 	t.Parallel()
 	for _, c := range slices.Concat(opCases, extraCases) {
@@ -85,9 +85,11 @@ func TestOpsMatchFloat64(t *testing.T) {
 			if strings.HasPrefix(c.name, "low rank") {
 				g.values[1].F32 = merged(in[:len(c.in)])
 			}
-			closeTo(t, "result", outputs(t, g, Wanted{Outputs: []Node{g.out}})[0], f(in[:len(c.in)]))
-			for i, got := range outputs(t, g, Wanted{Outputs: g.grads}) {
-				closeTo(t, "gradient of "+g.inputs[g.wrt[i]].Name(), got, slopes(f, in, len(c.in), g.wrt[i]))
+			for _, split := range []bool{false, true} {
+				closeTo(t, "result", outputs(t, g, Wanted{Outputs: []Node{g.out}, Split: split})[0], f(in[:len(c.in)]))
+				for i, got := range outputs(t, g, Wanted{Outputs: g.grads, Split: split}) {
+					closeTo(t, "gradient of "+g.inputs[g.wrt[i]].Name(), got, slopes(f, in, len(c.in), g.wrt[i]))
+				}
 			}
 		})
 	}

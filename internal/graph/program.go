@@ -55,7 +55,10 @@ type Wanted struct {
 	Frozen []string
 	// Half holds activations, and the matrices of products, in bfloat16. Only backends of
 	// their own run such programs.
-	Half  bool
+	Half bool
+	// Split makes the processor's products of layers split ones, see [kernel.GemmSplit]; those
+	// of attention are not. Backends have arithmetic of their own.
+	Split bool
 	plain bool // every value keeps memory of its own, no kernels are fused; for tests
 }
 
@@ -71,6 +74,9 @@ func (w Wanted) Compile() (*Program, error) {
 	}
 	if w.Recompute {
 		order = recompute(order, outputs[0], values)
+	}
+	if w.Split {
+		splitProducts(order)
 	}
 	if !w.plain {
 		order = fuse(order, values)

@@ -22,6 +22,14 @@ func checkMatrix(a []float32, rows, cols, ld int) {
 	}
 }
 
+// checkFactor is checkMatrix for op(a)[rows,cols], which is stored [cols,rows] if transposed.
+func checkFactor(a []float32, rows, cols, ld int, transposed bool) {
+	if transposed {
+		rows, cols = cols, rows
+	}
+	checkMatrix(a, rows, cols, ld)
+}
+
 // checkSame panics unless all of xs have n elements.
 func checkSame(n int, xs ...[]float32) {
 	for _, x := range xs {
@@ -40,3 +48,10 @@ func checkOptional(x []float32, n int) {
 
 // padded returns the smallest multiple of unit that is at least n.
 func padded(n, unit int) int { return (n + unit - 1) / unit * unit }
+
+// evenly returns the size of the parts when n is cut in as few parts of at
+// most limit as possible, all but the last of the same size.
+func evenly(n, limit int) int {
+	parts := (n + limit - 1) / limit
+	return (n + parts - 1) / parts
+}

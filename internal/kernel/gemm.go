@@ -17,16 +17,8 @@ func Gemm(ta, tb bool, m, n, k int, a []float32, lda int, b []float32, ldb int, 
 	if m == 0 || n == 0 {
 		return
 	}
-	if ta {
-		checkMatrix(a, k, m, lda)
-	} else {
-		checkMatrix(a, m, k, lda)
-	}
-	if tb {
-		checkMatrix(b, n, k, ldb)
-	} else {
-		checkMatrix(b, k, n, ldb)
-	}
+	checkFactor(a, m, k, lda, ta)
+	checkFactor(b, k, n, ldb, tb)
 	if k > 0 && level > Portable {
 		gemmVector(ta, tb, m, n, k, a, lda, b, ldb, c, ldc, acc)
 		return

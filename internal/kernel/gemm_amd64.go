@@ -244,12 +244,5 @@ func (g *product) transpose(dst, src *float32, to, from, rows, k int) {
 	}
 }
 
-// evenly returns the size of the parts when n is cut in as few parts of at
-// most limit as possible, all but the last of the same size.
-func evenly(n, limit int) int {
-	parts := (n + limit - 1) / limit
-	return (n + parts - 1) / parts
-}
-
 // columns returns a mask of the first n columns.
 func columns(n int) uint64 { return 1<<n - 1 }

@@ -58,13 +58,17 @@ func TestGemmEqualsNaive(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for _, s := range sizes {
 			for form := range 8 {
-				checkGemm(t, r, s, form&1 > 0, form&2 > 0, form&4 > 0)
+				checkProduct(t, r, s, form&1 > 0, form&2 > 0, form&4 > 0, Gemm, gemmNaive)
 			}
 		}
 	})
 }
 
-func checkGemm(t *testing.T, r *rand.Rand, s gemmCase, ta, tb, acc bool) {
+// multiplier has the arguments of Gemm.
+type multiplier func(ta, tb bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, acc bool)
+
+// checkProduct fails the test unless f has the bits of naive.
+func checkProduct(t *testing.T, r *rand.Rand, s gemmCase, ta, tb, acc bool, f, naive multiplier) {
 	t.Helper()
 	pad := r.IntN(4)
 	lda, ldb, ldc := s.k+pad, s.n+pad, s.n+pad
@@ -78,9 +82,9 @@ func checkGemm(t *testing.T, r *rand.Rand, s gemmCase, ta, tb, acc bool) {
 	a, b := random(r, max(0, rowsA*lda-pad)), random(r, max(0, rowsB*ldb-pad))
 	got := random(r, max(0, s.m*ldc-pad))
 	want := append([]float32(nil), got...)
-	Gemm(ta, tb, s.m, s.n, s.k, a, lda, b, ldb, got, ldc, acc)
-	gemmNaive(ta, tb, s.m, s.n, s.k, a, lda, b, ldb, want, ldc, acc)
-	sameBits(t, fmt.Sprintf("Gemm(%v, %v, %v, acc %v)", ta, tb, s, acc), got, want)
+	f(ta, tb, s.m, s.n, s.k, a, lda, b, ldb, got, ldc, acc)
+	naive(ta, tb, s.m, s.n, s.k, a, lda, b, ldb, want, ldc, acc)
+	sameBits(t, fmt.Sprintf("(%v, %v, %v, acc %v)", ta, tb, s, acc), got, want)
 }
 
 // A product in two halves of k has the bits of the whole.
@@ -107,21 +111,27 @@ func TestGemmDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// A benchShape is a product; forms are as in BenchmarkGemm.
+type benchShape struct {
+	form    string
+	m, n, k int
+}
+
 // BenchmarkGemm times the products of the networks: of layers forward (WT) and backward (WN),
 // whose weights are packed beforehand, of the gradients of weights (TN), and of attention.
 func BenchmarkGemm(b *testing.B) {
-	shapes := []struct {
-		form    string
-		m, n, k int
-	}{
+	benchProducts(b, plainArithmetic, []benchShape{
 		{"WT", 480, 128, 128}, {"WT", 480, 384, 128}, {"WT", 480, 512, 128}, {"WT", 480, 128, 512}, {"WT", 960, 256, 256},
 		{"WT", 960, 1024, 256}, {"WT", 960, 256, 1024}, {"WT", 960, 1024, 1024}, {"WT", 480, 48, 128}, {"WT", 16, 768, 128},
 		{"WT", 1, 768, 128}, {"WN", 480, 128, 128}, {"WN", 480, 128, 512}, {"WN", 960, 256, 1024}, {"TN", 128, 128, 480},
 		{"TN", 512, 128, 960}, {"TN", 1024, 256, 4000}, {"NT", 60, 60, 32}, {"NN", 60, 32, 60}, {"TN", 60, 32, 60},
-	}
+	})
+}
+
+func benchProducts(b *testing.B, with benchArithmetic, shapes []benchShape) {
 	for _, s := range shapes {
 		b.Run(fmt.Sprintf("%s-%dx%dx%d", s.form, s.m, s.n, s.k), func(b *testing.B) {
-			run := benchProduct(s.form, s.m, s.n, s.k)
+			run := with.product(s)
 			for b.Loop() {
 				run()
 			}
@@ -131,27 +141,34 @@ func BenchmarkGemm(b *testing.B) {
 	}
 }
 
-// benchProduct returns a product on small whole numbers; form is as in BenchmarkGemm.
-func benchProduct(form string, m, n, k int) func() {
-	ta, tb := form[0] == 'T', form[1] == 'T'
-	lda, ldb := k, n
+// A benchArithmetic is Gemm or GemmSplit and its way to pack.
+type benchArithmetic struct {
+	gemm multiplier
+	pack func(p *Packed, tb bool, n, k int, b []float32, ld int)
+}
+
+var (
+	plainArithmetic = benchArithmetic{Gemm, (*Packed).Pack}
+	splitArithmetic = benchArithmetic{GemmSplit, (*Packed).PackSplit}
+)
+
+// product returns the product s of random numbers: with others, all of one sign or whole, AMX
+// is faster than it is at work.
+func (with benchArithmetic) product(s benchShape) func() {
+	ta, tb := s.form[0] == 'T', s.form[1] == 'T'
+	lda, ldb := s.k, s.n
 	if ta {
-		lda = m
+		lda = s.m
 	}
 	if tb {
-		ldb = k
+		ldb = s.k
 	}
-	x, y, c := make([]float32, m*k), make([]float32, k*n), make([]float32, m*n)
-	for i := range x {
-		x[i] = float32(i%7) - 3
-	}
-	for i := range y {
-		y[i] = float32(i%5) - 2
-	}
-	if form[0] != 'W' {
-		return func() { Gemm(ta, tb, m, n, k, x, lda, y, ldb, c, n, false) }
+	r := rand.New(rand.NewPCG(1, 1))
+	x, y, c := random(r, s.m*s.k), random(r, s.k*s.n), make([]float32, s.m*s.n)
+	if s.form[0] != 'W' {
+		return func() { with.gemm(ta, tb, s.m, s.n, s.k, x, lda, y, ldb, c, s.n, false) }
 	}
 	var p Packed
-	p.Pack(tb, n, k, y, ldb)
-	return func() { GemmPacked(false, m, x, lda, &p, nil, c, n, nil) }
+	with.pack(&p, tb, s.n, s.k, y, ldb)
+	return func() { GemmPacked(false, s.m, x, lda, &p, nil, c, s.n, nil) }
 }

@@ -62,8 +62,9 @@ func TestKernelsStayInside(t *testing.T) {
 					arena.free()
 				}
 				for form := range 8 {
-					checkGemm(t, r, gemmCase{n, 46 - n, n}, form&1 > 0, form&2 > 0, form&4 > 0)
-					checkGemm(t, r, gemmCase{61, n, 70}, form&1 > 0, form&2 > 0, form&4 > 0)
+					checkProduct(t, r, gemmCase{n, 46 - n, n}, form&1 > 0, form&2 > 0, form&4 > 0, Gemm, gemmNaive)
+					checkProduct(t, r, gemmCase{61, n, 70}, form&1 > 0, form&2 > 0, form&4 > 0, Gemm, gemmNaive)
+					checkProduct(t, r, gemmCase{n, 46 - n, 70 - n}, form&1 > 0, form&2 > 0, form&4 > 0, GemmSplit, gemmSplitNaive)
 					arena.free()
 				}
 			}

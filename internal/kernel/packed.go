@@ -5,25 +5,23 @@ package kernel
 // as the weights of a layer, is multiplied more than once. The order depends on the level.
 // The zero value is ready for Pack. Any number of goroutines may multiply with it at once.
 type Packed struct {
-	tb    bool
-	n, k  int
-	ld    int
-	level Level
-	ready bool
-	b     []float32 // as it was given, for Portable
-	data  []float32 // in panels, for the other levels
+	tb     bool
+	n, k   int
+	ld     int
+	level  Level
+	ready  bool
+	b      []float32 // as it was given, for Portable
+	data   []float32 // in panels, for the other levels
+	split  bool      // for split products, at every level: panels is B, b and data are not
+	panels []uint16
 }
 
 // Pack makes p the matrix op(B)[k,n]: B is stored [k,n], or [n,k] if tb, with leading
 // dimension ld. b must not change while p is in use. The memory of an earlier Pack is used
 // again.
 func (p *Packed) Pack(tb bool, n, k int, b []float32, ld int) {
-	if tb {
-		checkMatrix(b, n, k, ld)
-	} else {
-		checkMatrix(b, k, n, ld)
-	}
-	p.tb, p.n, p.k, p.ld, p.level, p.ready = tb, n, k, ld, level, true
+	checkFactor(b, k, n, ld, tb)
+	*p = Packed{tb: tb, n: n, k: k, ld: ld, level: level, ready: true, data: p.data, panels: p.panels}
 	if level == Portable {
 		p.b = b
 	} else if n > 0 && k > 0 {
@@ -31,14 +29,21 @@ func (p *Packed) Pack(tb bool, n, k int, b []float32, ld int) {
 	}
 }
 
-// Ready reports whether p was packed at the level in use.
-func (p *Packed) Ready() bool { return p.ready && p.level == level }
+// PackSplit is Pack for split products, as those of [GemmSplit] are: GemmPacked makes them with
+// what it packs, which takes 6 bytes per element, at every level. It does not keep b.
+func (p *Packed) PackSplit(tb bool, n, k int, b []float32, ld int) {
+	checkFactor(b, k, n, ld, tb)
+	*p = Packed{n: n, k: k, ready: true, split: true, data: p.data, panels: packedSplit(p.panels, n, k, splitFactor{b, ld, tb, true})}
+}
+
+// Ready reports whether p was packed at the level in use, or for all levels.
+func (p *Packed) Ready() bool { return p.ready && (p.split || p.level == level) }
 
 // Size returns the number of elements of the matrix.
 func (p *Packed) Size() int { return p.n * p.k }
 
 // Bytes returns the memory of p's own.
-func (p *Packed) Bytes() int { return 4 * cap(p.data) }
+func (p *Packed) Bytes() int { return 4*cap(p.data) + 2*cap(p.panels) }
 
 // GemmPacked is [Gemm] with op(B) packed, plus the row vector bias[n] if that is not nil:
 // every chain then starts at its element. The finished elements then go through the
@@ -53,10 +58,11 @@ func GemmPacked(ta bool, m int, a []float32, lda int, b *Packed, bias, c []float
 		return
 	}
 	then.check(m, b.n)
-	if ta {
-		checkMatrix(a, b.k, m, lda)
-	} else {
-		checkMatrix(a, m, b.k, lda)
+	checkFactor(a, m, b.k, lda, ta)
+	if b.split {
+		g := splitProduct{m: m, n: b.n, k: b.k, a: splitFactor{a, lda, !ta, false}, packed: b.panels, c: c, ldc: ldc, bias: bias, then: then}
+		g.run()
+		return
 	}
 	if level > Portable && b.k > 0 {
 		gemmPacked(ta, m, a, lda, b, bias, c, ldc, then)

@@ -21,6 +21,9 @@ type scratch struct {
 	v [4 * maxRow]float32 // row vectors that nobody reads
 
 	keys, values Packed // of an attention head
+
+	splitA, splitB []uint16  // panels of split products; they grow
+	c              []float32 // beside C; grows
 }
 
 // maxRow is the longest row of the vectorized functions that need a place for row vectors.

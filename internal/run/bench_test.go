@@ -19,7 +19,8 @@ import (
 )
 
 // The benchmarks below run on all cores: the embedded glyphs model or, if FLOWGRPO_BENCH_MODEL
-// names one, a model folder for the world glyphs. contrib/peer runs the same with PyTorch, by
+// names one, a model folder for the world glyphs, with the products that FLOWGRPO_BENCH_PRODUCTS
+// names. contrib/peer runs the same with PyTorch, by
 // their names and units.
 
 // benchSession opens the recipe that contrib/peer/torch_side.py spells out: released
@@ -33,6 +34,9 @@ func benchSession(b *testing.B, sets ...string) *Session {
 	}, sets...)
 	if folder := os.Getenv("FLOWGRPO_BENCH_MODEL"); folder != "" {
 		sets = append(sets, "model.path="+folder)
+	}
+	if products := os.Getenv("FLOWGRPO_BENCH_PRODUCTS"); products != "" {
+		sets = append(sets, "device.products="+products)
 	}
 	c, err := config.Load("glyphs", sets)
 	if err != nil {

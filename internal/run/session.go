@@ -147,6 +147,7 @@ func (s *Session) prepare() error {
 	}
 	s.base = s.Model.Reference()
 	s.Model.Recompute = t.Recompute
+	s.Model.Split = split(s.Config.Device.Products)
 	if err := s.Model.Guide(t.Guidance); err != nil {
 		return fmt.Errorf("%s: train.guidance = %g: %w", s.Config.Path, t.Guidance, err)
 	}

@@ -238,6 +238,17 @@ func frozenInt8(name string) bool {
 	panic(unknown("device.frozen", name))
 }
 
+// split reports whether a recipe wants split products.
+func split(name string) bool {
+	switch name {
+	case "float32":
+		return false
+	case "bfloat16x3":
+		return true
+	}
+	panic(unknown("device.products", name))
+}
+
 func precision(name string) gpu.Precision {
 	switch name {
 	case "float32":

@@ -68,6 +68,7 @@ func TestEveryWordIsWired(t *testing.T) {
 		"device.use":             func(string) {}, // compared in devices.go
 		"device.precision":       func(w string) { precision(w) },
 		"device.frozen":          func(w string) { frozenInt8(w) },
+		"device.products":        func(w string) { split(w) },
 		"monitor.action":         func(string) {}, // compared in watch
 		"reward.NAME.when":       func(string) {}, // compared in openTerm
 		"reward.NAME.on_failure": func(w string) { onFailure(w) },

@@ -78,3 +78,34 @@ func vector(o function, v *vecArgs) {
 		}
 	}
 }
+
+// declareSplit declares the functions of split products.
+func declareSplit(s *source) {
+	fmt.Fprint(s, `
+// tileAMXx1 runs the micro-kernel for blocks of 16 rows.
+//
+//go:noescape
+func tileAMXx1(t *block32)
+
+// tileAMXx2 runs the micro-kernel for blocks of 32 rows.
+//
+//go:noescape
+func tileAMXx2(t *block32)
+
+// splitRowsAMX splits rows > 0 rows of k numbers, srcRow bytes apart, as splitRows does.
+//
+//go:noescape
+func splitRowsAMX(dst *uint16, src *float32, srcRow uintptr, rows, k int)
+
+// splitPairsAMX splits k > 0 rows of up to 32 columns, those in mask, srcRow bytes apart, as
+// splitPairs does.
+//
+//go:noescape
+func splitPairsAMX(dst *uint16, src *float32, srcRow uintptr, k int, mask uint64)
+
+// chains256 adds to 2 rows of 16 columns of C, in AVX2, with the bits of AMX.
+//
+//go:noescape
+func chains256(t *block32)
+`)
+}

@@ -53,6 +53,7 @@ func main() {
 	log.SetPrefix("gen: ")
 	products512()
 	products256()
+	splitProducts()
 	vectors()
 }
 
@@ -87,6 +88,22 @@ func products256() {
 	declare(&d, "256", 6)
 	declarePacks(&d, "256", 8)
 	d.writeGo("gemm_avx2_amd64.go")
+}
+
+// splitProducts writes the micro-kernels and packing functions of split products.
+func splitProducts() {
+	var s, d source
+	tileAMX(&s, 1)
+	tileAMX(&s, 2)
+	splitRows(&s)
+	splitPairs(&s)
+	chains256(&s)
+	writeTileShape(&s)
+	writeUpperHalves(&s)
+	s.writeAsm("split_tiles_amd64.s")
+
+	declareSplit(&d)
+	d.writeGo("split_tiles_amd64.go")
 }
 
 // vectors writes the elementwise functions and the functions over rows.

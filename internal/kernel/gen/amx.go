@@ -1,0 +1,211 @@
+package main
+
+import "fmt"
+
+// Byte offsets of the fields of kernel.block32.
+const (
+	blockA     = 0
+	blockB     = 8
+	blockC     = 16
+	blockRowC  = 24
+	blockSteps = 32
+	blockPanel = 40
+	blockCount = 48
+	blockNextC = 56
+	blockFrom  = 64
+	blockRowF  = 72
+	blockNextF = 80
+	blockAhead = 88
+)
+
+// Registers that the tile instructions take as a base here, by the number in their code.
+var bases = map[string]int{"CX": 1, "DX": 2, "BX": 3, "SI": 6, "DI": 7}
+
+// Go's assembler does not know AMX: its instructions are written as bytes (Intel's manual,
+// volume 2, chapters on TILELOADD, TILESTORED, TDPBF16PS, LDTILECFG, TILERELEASE, TILEZERO).
+
+// code writes an instruction byte by byte, with a comment.
+func (s *source) code(comment string, bytes ...int) {
+	line := ""
+	for _, b := range bytes {
+		line += fmt.Sprintf("BYTE $%#02x; ", b&0xff)
+	}
+	s.op("%s// %s", line, comment)
+}
+
+// vex writes a three-byte VEX prefix of the map 0F38, the opcode and what follows.
+func (s *source) vex(comment string, second, prefix, opcode int, rest ...int) {
+	s.code(comment, append([]int{0xc4, 0xe2, (^second&15)<<3 | prefix, opcode}, rest...)...)
+}
+
+// Prefixes of VEX.
+const (
+	noPrefix = 0
+	prefix66 = 1
+	prefixF3 = 2
+	prefixF2 = 3
+)
+
+// tileLoad writes T[tile] = the rows from disp bytes after base on, CX bytes apart.
+func (s *source) tileLoad(tile, disp int, base string) {
+	s.vex(fmt.Sprintf("TILELOADD %d(%s)(CX*1), T%d", disp, base, tile), 0, prefixF2, 0x4b, tileOperands(tile, disp, base)...)
+}
+
+// tileStore writes the rows from disp bytes after base on, CX bytes apart, = T[tile].
+func (s *source) tileStore(tile, disp int, base string) {
+	s.vex(fmt.Sprintf("TILESTORED T%d, %d(%s)(CX*1)", tile, disp, base), 0, prefixF3, 0x4b, tileOperands(tile, disp, base)...)
+}
+
+// tileOperands codes the operands of a load or store.
+func tileOperands(tile, disp int, base string) []int {
+	return []int{0x84 | tile<<3, 1<<3 | bases[base], disp, disp >> 8, disp >> 16, disp >> 24}
+}
+
+// tileZero writes T[tile] = 0.
+func (s *source) tileZero(tile int) {
+	s.vex(fmt.Sprintf("TILEZERO T%d", tile), 0, prefixF2, 0x49, 0xc0|tile<<3)
+}
+
+// tileProduct writes T[c] += T[a]·T[b].
+func (s *source) tileProduct(c, a, b int) {
+	s.vex(fmt.Sprintf("TDPBF16PS T%d, T%d, T%d", b, a, c), b, prefixF3, 0x5c, 0xc0|c<<3|a)
+}
+
+// tileAMX writes the micro-kernel for blocks of 16·high rows by 32 columns, one below the
+// other. C is in tiles 0 to 3, a part of A in 4 and 5, a part of B in 6 and 7.
+func tileAMX(s *source, high int) {
+	name := fmt.Sprintf("tileAMXx%d", high)
+	fmt.Fprintf(s, "\n// func %s(t *block32)", name)
+	s.text(name, 8)
+	s.op("MOVQ t+0(FP), AX")
+	s.op("LEAQ wholeTiles<>(SB), CX")
+	s.vex("LDTILECFG (CX)", 0, noPrefix, 0x49, 0x01)
+	s.label("block")
+	s.op("MOVQ %d(AX), SI", blockA)
+	s.op("MOVQ %d(AX), BX", blockB)
+	s.op("MOVQ %d(AX), R8", blockSteps)
+	s.op("MOVQ %d(AX), R11", blockAhead)
+	startTiles(s, high)
+	prefetchC(s, high)
+	s.op("MOVL $64, CX")
+	s.op("PCALIGN $32")
+	s.label("step")
+	stepAMX(s, high)
+	s.op("ADDQ $1024, R11")
+	s.op("ADDQ $%d, SI", stepBytes)
+	s.op("ADDQ $%d, BX", stepBytes)
+	s.op("DECQ R8")
+	s.op("JNZ step")
+	s.op("MOVQ R11, %d(AX)", blockAhead)
+	s.op("MOVQ %d(AX), DX", blockC)
+	s.op("MOVQ %d(AX), CX", blockRowC)
+	eachTile(s, high, s.tileStore)
+	nextBlock(s)
+}
+
+// prefetchC asks for the lines of C, which are written at the end.
+func prefetchC(s *source, high int) {
+	s.op("MOVQ %d(AX), DX", blockC)
+	s.op("MOVQ %d(AX), R9", blockRowC)
+	s.op("MOVL $%d, R10", 16*high)
+	s.label("ahead")
+	s.op("PREFETCHT0 (DX)")
+	s.op("PREFETCHT0 64(DX)")
+	s.op("ADDQ R9, DX")
+	s.op("DECL R10")
+	s.op("JNZ ahead")
+}
+
+// Layout of kernel's panels, in bytes.
+const (
+	tileBytes = 1024          // 16 rows of 32 bfloat16
+	partBytes = 2 * tileBytes // of 32 rows or columns
+	stepBytes = 3 * partBytes
+)
+
+// stepAMX multiplies 32 of k: the six products of parts, in the order of kernel's pairs. A
+// part is loaded when it differs from the one before.
+func stepAMX(s *source, high int) {
+	lastA, lastB := -1, -1
+	for i, p := range splitPairOrder {
+		if p[0] != lastA {
+			for h := range high {
+				s.tileLoad(4+h, p[0]*partBytes+h*tileBytes, "SI")
+			}
+		}
+		if p[1] != lastB {
+			for w := range 2 {
+				s.tileLoad(6+w, p[1]*partBytes+w*tileBytes, "BX")
+			}
+		}
+		lastA, lastB = p[0], p[1]
+		if i < 4 {
+			for l := range 4 {
+				s.op("PREFETCHT1 %d(R11)", 256*i+64*l)
+			}
+		}
+		for h := range high {
+			for w := range 2 {
+				s.tileProduct(2*h+w, 4+h, 6+w)
+			}
+		}
+	}
+}
+
+// startTiles sets C to what it starts from, or to zero.
+func startTiles(s *source, high int) {
+	s.op("MOVQ %d(AX), DX", blockFrom)
+	s.op("TESTQ DX, DX")
+	s.op("JZ zero")
+	s.op("MOVQ %d(AX), CX", blockRowF)
+	eachTile(s, high, s.tileLoad)
+	s.op("JMP ready")
+	s.label("zero")
+	for t := range 2 * high {
+		s.tileZero(t)
+	}
+	s.label("ready")
+}
+
+// eachTile writes f for every tile of C, DX pointing to the first and CX telling how far rows
+// are apart.
+func eachTile(s *source, high int, f func(tile, disp int, base string)) {
+	for h := range high {
+		if h > 0 {
+			s.op("MOVQ CX, DI")
+			s.op("SHLQ $4, DI")
+			s.op("ADDQ DI, DX")
+		}
+		for w := range 2 {
+			f(2*h+w, 64*w, "DX")
+		}
+	}
+}
+
+// nextBlock goes on with the next rows, or returns.
+func nextBlock(s *source) {
+	for _, field := range [][2]int{{blockPanel, blockA}, {blockNextC, blockC}, {blockNextF, blockFrom}} {
+		s.op("MOVQ %d(AX), R9", field[0])
+		s.op("ADDQ R9, %d(AX)", field[1])
+	}
+	s.op("DECQ %d(AX)", blockCount)
+	s.op("JNZ block")
+	s.vex("TILERELEASE", 0, noPrefix, 0x49, 0xc0)
+	s.op("RET")
+}
+
+// writeTileShape defines the configuration in which all eight tiles are whole: 16 rows of
+// 64 bytes.
+func writeTileShape(s *source) {
+	words := [8]uint64{0: 1, 6: 0x1010101010101010}
+	for i := 2; i < 6; i++ {
+		if i < 4 {
+			words[i] = 0x0040004000400040
+		}
+	}
+	fmt.Fprintln(s)
+	for i, w := range words {
+		fmt.Fprintf(s, "DATA wholeTiles<>+%d(SB)/8, $%#016x\n", 8*i, w)
+	}
+	fmt.Fprintf(s, "GLOBL wholeTiles<>(SB), RODATA|NOPTR, $64\n")
+}

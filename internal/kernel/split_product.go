@@ -1,0 +1,227 @@
+package kernel
+
+import "unsafe"
+
+// GemmSplit is [Gemm] in split products: an element is a chain over steps of 32 of k, in which
+// each of the six pairs of parts adds, rounded once, the sum of two chains of fused
+// multiply-adds, over the even and the odd k of the step. Numbers below the normal ones are
+// zero throughout. Two calls over two parts of k have the bits of one where the first has a
+// multiple of 32.
+//
+// Results are as close to the exact ones as Gemm's as long as all numbers are; factors of
+// 3.3e38 and more, which round to infinity, give NaN, and products of parts below 2⁻¹²⁶ are
+// lost.
+func GemmSplit(ta, tb bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, acc bool) {
+	checkMatrix(c, m, n, ldc)
+	checkFactor(a, m, k, lda, ta)
+	checkFactor(b, k, n, ldb, tb)
+	g := splitProduct{
+		m: m, n: n, k: k, a: splitFactor{a, lda, !ta, false}, b: splitFactor{b, ldb, tb, true}, c: c, ldc: ldc, acc: acc,
+	}
+	g.run()
+}
+
+// splitProduct is one call of GemmSplit, or of GemmPacked with a split factor.
+type splitProduct struct {
+	m, n, k int
+	a, b    splitFactor
+	packed  []uint16 // B in panels, instead of b
+	c       []float32
+	ldc     int
+	acc     bool
+	bias    []float32 // what the rows of C start from, or nil
+	then    *Epilogue // may be nil
+}
+
+// Blocking: of k at most splitK are in a panel; of A about splitA elements, with their parts,
+// stay in the second-level cache, while panels of B pass by. An epilogue finds splitN columns.
+const (
+	splitK = 512
+	splitA = 96 << 10
+	splitN = 128
+)
+
+// splitBlock returns the size of the blocks that k is cut in.
+func splitBlock(k int) int { return padded(evenly(max(k, 1), splitK), stepK) }
+
+func (g *splitProduct) run() {
+	if g.k == 0 && !g.acc {
+		for i := range g.m {
+			fill(g.c[i*g.ldc:i*g.ldc+g.n], g.bias, 0)
+		}
+		g.then.apply(g.c, g.ldc, g.n, 0, g.m, 0, g.n)
+	}
+	if g.m == 0 || g.n == 0 || g.k == 0 {
+		return
+	}
+	s := borrow()
+	defer giveBack(s)
+	kc := splitBlock(g.k)
+	for p := 0; p < g.k; p += kc {
+		g.slab(s, p, min(kc, g.k-p))
+	}
+}
+
+// slab adds A[:,p:p+k]·B[p:p+k,:] to C.
+func (g *splitProduct) slab(s *scratch, p, k int) {
+	height := panelLen(k)
+	b := g.panelsOfB(s, p, k)
+	mc := max(splitA/(panel*k), 1) * panel
+	for i := 0; i < g.m; i += mc {
+		m := min(mc, g.m-i)
+		a := grow(&s.splitA, padded(m, panel)/panel*height)
+		for r := 0; r < m; r += panel {
+			g.a.pack(a[r/panel*height:], i+r, min(panel, m-r), p, k)
+		}
+		for j := 0; j < g.n; j += splitN {
+			n := min(splitN, g.n-j)
+			for at := j; at < j+n; at += panel {
+				g.strip(s, strip{a, b[at/panel*height:], height}, p, i, m, at, min(panel, g.n-at))
+			}
+			if p+k == g.k {
+				g.then.apply(g.c, g.ldc, g.n, i, m, j, n)
+			}
+		}
+	}
+}
+
+// panelsOfB returns B[p:p+k,:] in panels: packed already, or packed now.
+func (g *splitProduct) panelsOfB(s *scratch, p, k int) []uint16 {
+	height := panelLen(k)
+	if g.packed != nil {
+		return g.packed[p*parts*padded(g.n, panel):]
+	}
+	b := grow(&s.splitB, padded(g.n, panel)/panel*height)
+	for j := 0; j < g.n; j += panel {
+		g.b.pack(b[j/panel*height:], j, min(panel, g.n-j), p, k)
+	}
+	return b
+}
+
+// A strip is panels of A, height apart, and one of B.
+type strip struct {
+	a, b   []uint16
+	height int
+}
+
+// steps returns how often a panel multiplies 32 of k.
+func (x strip) steps() int { return x.height / stepSize }
+
+// strip adds to m rows of C from i on and n columns from j on: where whole tiles of it lie in
+// place, else beside.
+func (g *splitProduct) strip(s *scratch, x strip, p, i, m, j, n int) {
+	whole := m &^ 15
+	if n < panel {
+		whole = 0
+	}
+	if whole > 0 {
+		g.inPlace(x, p, g.c[i*g.ldc+j:], whole, j)
+	}
+	for r := whole &^ 31; r < m; r += panel {
+		if r+16 == whole { // the lower half of a panel that is not whole
+			g.beside(s, strip{x.a[r/panel*x.height+tileSize:], x.b, x.height}, p, i+r+16, m-r-16, j, n)
+		} else {
+			g.beside(s, strip{x.a[r/panel*x.height:], x.b, x.height}, p, i+r, min(panel, m-r), j, n)
+		}
+	}
+}
+
+// inPlace is strip for m rows of whole tiles, at c.
+func (g *splitProduct) inPlace(x strip, p int, c []float32, m, j int) {
+	switch {
+	case g.acc || p > 0:
+		x.multiply(c, g.ldc, c, g.ldc, m)
+	case g.bias != nil:
+		x.multiply(c, g.ldc, g.bias[j:], 0, m)
+	default:
+		x.multiply(c, g.ldc, nil, 0, m)
+	}
+}
+
+// beside is strip for m ≤ 32 rows that it copies.
+func (g *splitProduct) beside(s *scratch, x strip, p, i, m, j, n int) {
+	rows := grow(&s.c, panel*panel)
+	for r := range m {
+		row := rows[r*panel : r*panel+n]
+		if g.acc || p > 0 {
+			copy(row, g.c[(i+r)*g.ldc+j:])
+		} else {
+			fill(row, g.bias, j)
+		}
+	}
+	if m > 0 {
+		x.multiply(rows, panel, rows, panel, padded(m, 16))
+	}
+	for r := range m {
+		copy(g.c[(i+r)*g.ldc+j:][:n], rows[r*panel:])
+	}
+}
+
+// fill sets x to what a chain of columns j and on starts from.
+func fill(x, bias []float32, j int) {
+	if bias == nil {
+		clear(x)
+	} else {
+		copy(x, bias[j:])
+	}
+}
+
+// grow returns n elements of what buffer holds, aligned to a cache line.
+func grow[T uint16 | float32](buffer *[]T, n int) []T {
+	if cap(*buffer) < n {
+		const line = 16 // float32
+		x := Make(n*int(unsafe.Sizeof(T(0)))/4 + 1 + line)
+		for uintptr(unsafe.Pointer(&x[0]))%64 != 0 {
+			x = x[1:]
+		}
+		*buffer = unsafe.Slice((*T)(unsafe.Pointer(&x[0])), n)
+	}
+	return (*buffer)[:n]
+}
+
+// packedSplit returns all panels of b in the memory of panels if that is large enough: for
+// each block of k, those of 32 columns after each other.
+func packedSplit(panels []uint16, n, k int, b splitFactor) []uint16 {
+	columns := padded(n, panel)
+	panels = grow(&panels, parts*columns*padded(k, stepK))
+	kc := splitBlock(k)
+	for p := 0; p < k; p += kc {
+		height := min(kc, k-p)
+		for j := 0; j < n; j += panel {
+			b.pack(panels[p*parts*columns+j/panel*panelLen(height):], j, min(panel, n-j), p, height)
+		}
+	}
+	return panels
+}
+
+// multiplyGo is strip.multiply as the definition of split products has it: C = first + A·B for
+// a multiple m of 16 rows and 32 columns; rows of first, where chains begin, are ldf apart; nil
+// is zero.
+func (x strip) multiplyGo(c []float32, ldc int, first []float32, ldf, m int) {
+	for i := range m {
+		a := x.a[i/panel*x.height+i%panel/16*tileSize+i%16*stepK:]
+		for j := range panel {
+			var sum float32
+			if first != nil {
+				sum = first[i*ldf+j]
+			}
+			for at := 0; at < x.height; at += stepSize {
+				sum = stepGo(sum, a[at:], x.b[at+j/16*tileSize+j%16*2:])
+			}
+			c[i*ldc+j] = sum
+		}
+	}
+}
+
+// stepGo adds the products of a row of A and a column of B in one step to sum.
+func stepGo(sum float32, a, b []uint16) float32 {
+	for _, pair := range pairs {
+		row, col := a[pair[0]*partSize:], b[pair[1]*partSize:]
+		var chains [2]float32
+		for p := range stepK {
+			chains[p%2] = fmaFlushed(widened(row[p]), widened(col[p/2*stepK+p%2]), chains[p%2])
+		}
+		sum = flushed(flushed(sum) + flushed(chains[0]+chains[1]))
+	}
+	return sum
+}

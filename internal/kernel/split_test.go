@@ -1,0 +1,259 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// splitLevels runs f with portable code, with AVX2, and with AMX if the machine has it.
+func splitLevels(t *testing.T, f func(t *testing.T)) {
+	levels(t, func(t *testing.T) {
+		if Current() == AVX512 && !amx() {
+			t.Skip("AVX2 again")
+		}
+		f(t)
+	})
+}
+
+// gemmSplitNaive is the definition of GemmSplit, an element at a time and without panels.
+func gemmSplitNaive(ta, tb bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, acc bool) {
+	at := func(x []float32, ld, i, p int, transposed bool) float32 {
+		switch {
+		case p >= k:
+			return 0
+		case transposed:
+			return x[p*ld+i]
+		}
+		return x[i*ld+p]
+	}
+	for i := range m {
+		for j := range n {
+			var sum float32
+			if acc {
+				sum = c[i*ldc+j]
+			}
+			for p := 0; p < k; p += stepK {
+				for _, pair := range pairs {
+					var chains [2]float32
+					for q := range stepK {
+						x := part(at(a, lda, i, p+q, ta), pair[0])
+						y := part(at(b, ldb, j, p+q, !tb), pair[1])
+						chains[q%2] = fmaFlushed(flushed(x), flushed(y), chains[q%2])
+					}
+					sum = flushed(flushed(sum) + flushed(chains[0]+chains[1]))
+				}
+			}
+			c[i*ldc+j] = sum
+		}
+	}
+}
+
+// part returns part i of x.
+func part(x float32, i int) float32 {
+	for range i {
+		x -= math.Float32frombits((math.Float32bits(x) + 0x8000) &^ 0xffff)
+	}
+	if i < parts-1 {
+		return math.Float32frombits((math.Float32bits(x) + 0x8000) &^ 0xffff)
+	}
+	return math.Float32frombits(math.Float32bits(x) &^ 0xffff)
+}
+
+// The parts of a number add up to it.
+func TestPartsAreExact(t *testing.T) {
+	const (
+		rounds   = 3.38e38  // and more to infinity
+		smallest = 0x1p-110 // whose third part is a bfloat16 still
+	)
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 100000 {
+		x := math.Float32frombits(r.Uint32())
+		if size := math.Abs(float64(x)); !(size < rounds && size > smallest) {
+			continue
+		}
+		if sum := float64(part(x, 0)) + float64(part(x, 1)) + float64(part(x, 2)); sum != float64(x) {
+			t.Fatalf("%g: parts %g %g %g", x, part(x, 0), part(x, 1), part(x, 2))
+		}
+	}
+}
+
+var splitCases = []gemmCase{
+	{1, 1, 1}, {3, 5, 0}, {1, 40, 7}, {16, 32, 16}, {17, 31, 33}, {32, 32, 32}, {33, 64, 64}, {48, 65, 100}, {61, 33, 31}, {40, 20, 600}, {2, 70, 1100}, {200, 32, 550},
+}
+
+func TestGemmSplitEqualsNaive(t *testing.T) {
+	splitLevels(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		for i, s := range splitCases {
+			for form := range 8 {
+				if s.m*s.n*s.k > 1<<20 && form != i%8 { // naive is slow
+					continue
+				}
+				checkProduct(t, r, s, form&1 > 0, form&2 > 0, form&4 > 0, GemmSplit, gemmSplitNaive)
+			}
+		}
+	})
+}
+
+// Numbers of any size, below the normal ones too, infinite ones and NaN.
+func TestGemmSplitOfAnyBits(t *testing.T) {
+	const m, n, k = 35, 37, 45
+	splitLevels(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(5, 6))
+		for round := range 60 {
+			a, b, got := newSlice(m*k), newSlice(n*k), newSlice(m*n)
+			for _, x := range [][]float32{a, b, got} {
+				for i := range x {
+					x[i] = anyFloat(r, round%3)
+				}
+			}
+			want := append([]float32(nil), got...)
+			GemmSplit(false, true, m, n, k, a, k, b, k, got, n, true)
+			gemmSplitNaive(false, true, m, n, k, a, k, b, k, want, n, true)
+			sameBits(t, fmt.Sprintf("round %d", round), got, want)
+		}
+	})
+}
+
+// anyFloat returns a number of any bits; of those around 2⁻⁶³, products of which are around the
+// smallest normal number; or mostly of an ordinary size.
+func anyFloat(r *rand.Rand, kind int) float32 {
+	switch {
+	case kind == 0:
+		return math.Float32frombits(r.Uint32())
+	case kind == 1:
+		return float32(r.NormFloat64() * math.Exp2(float64(r.IntN(24)-75)))
+	case r.IntN(400) == 0:
+		return []float32{float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), math.MaxFloat32}[r.IntN(4)]
+	}
+	return float32(r.NormFloat64())
+}
+
+// What rounds up to the smallest normal number only for want of digits is zero, as it is for
+// processors that round first and flush then.
+func TestFMAFlushes(t *testing.T) {
+	const least = smallestNormal
+	table := []struct{ a, b, c, want float32 }{
+		{0x1p-63, 0x1p-63, 0, least},
+		{0x1p-63, 0x1.fep-64, 0, 0},
+		{-0x1p-63, 0x1.fep-64, 0, float32(math.Copysign(0, -1))},
+		{-0x1p-75, 0x1p-75, least, 0},                               // 2⁻¹²⁶·(1 - 2⁻²⁴): below
+		{-0x1p-76, 0x1p-75, least, least},                           // 2⁻¹²⁶·(1 - 2⁻²⁵): a tie, to even
+		{-0x1.8p-76, 0x1p-75, least, 0},                             // between them
+		{-0x1p-90, 0x1p-90, 0x1.000002p-126, 0x1.000002p-126},       // the product is too small to count
+		{0x1p-90, -0x1p-90, least, least},                           //
+		{1, least, -0x1.000002p-126, float32(math.Copysign(0, -1))}, // a difference below
+	}
+	for _, row := range table {
+		if got := fmaFlushed(row.a, row.b, row.c); math.Float32bits(got) != math.Float32bits(row.want) {
+			t.Errorf("%g·%g + %g = %g, want %g", row.a, row.b, row.c, got, row.want)
+		}
+	}
+}
+
+// Split products of layers' shapes are closer to the exact ones than products in float32 are.
+func TestGemmSplitIsAccurate(t *testing.T) {
+	const m, n = 8, 40
+	r := rand.New(rand.NewPCG(3, 3))
+	for _, k := range []int{20, 128, 500, 2000} {
+		a, b := make([]float32, m*k), make([]float32, n*k)
+		for _, x := range [][]float32{a, b} {
+			for i := range x {
+				x[i] = float32(r.NormFloat64())
+			}
+		}
+		split, plain := make([]float32, m*n), make([]float32, m*n)
+		GemmSplit(false, true, m, n, k, a, k, b, k, split, n, false)
+		Gemm(false, true, m, n, k, a, k, b, k, plain, n, false)
+		var errSplit, errPlain float64
+		for i := range m {
+			for j := range n {
+				exact := 0.0
+				for p := range k {
+					exact += float64(a[i*k+p]) * float64(b[j*k+p])
+				}
+				errSplit += math.Pow(float64(split[i*n+j])-exact, 2)
+				errPlain += math.Pow(float64(plain[i*n+j])-exact, 2)
+			}
+		}
+		t.Logf("k = %d: off by %.2g and %.2g", k, math.Sqrt(errSplit/m/n), math.Sqrt(errPlain/m/n))
+		if errSplit > errPlain {
+			t.Errorf("k = %d: off by %g (root of the sum of squares), in float32 by %g", k, math.Sqrt(errSplit), math.Sqrt(errPlain))
+		}
+	}
+}
+
+// A product with a factor that was split beforehand has the bits of one without, at every
+// level, begins with the bias and ends with the epilogue.
+func TestPackSplitEqualsGemmSplit(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var p Packed // one for all: its memory is used again
+	for _, s := range append(splitCases[:len(splitCases)-1:len(splitCases)-1], gemmCase{40, 150, 70}) {
+		for form := range 8 {
+			ta, tb, biased := form&1 > 0, form&2 > 0, form&4 > 0
+			lda, ldb := s.k, s.n
+			if ta {
+				lda = s.m
+			}
+			if tb {
+				ldb = s.k
+			}
+			a, b := random(r, s.m*s.k), random(r, s.n*s.k)
+			p.PackSplit(tb, s.n, s.k, b, ldb)
+			want := make([]float32, s.m*s.n)
+			var bias []float32
+			if biased {
+				bias = random(r, s.n)
+				FillRows(want, bias, s.m, s.n)
+			}
+			GemmSplit(ta, tb, s.m, s.n, s.k, a, lda, b, ldb, want, s.n, biased)
+			Gelu(want, want)
+			splitLevels(t, func(t *testing.T) {
+				got := random(r, s.m*s.n)
+				GemmPacked(ta, s.m, a, lda, &p, bias, got, s.n, &Epilogue{Activation: GeluTanh})
+				sameBits(t, fmt.Sprintf("GemmPacked(%v, %v, %v, bias %v)", ta, tb, s, biased), got, want)
+			})
+		}
+	}
+}
+
+// A row of a split product has the same bits in any batch, and a product in two parts of k,
+// the first of whole steps, those of the whole.
+func TestGemmSplitIsInvariant(t *testing.T) {
+	const rows, n, k, cut = 77, 70, 900, 20 * stepK
+	splitLevels(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(2, 2))
+		a, b := random(r, rows*k), random(r, n*k)
+		all, one, parts := make([]float32, rows*n), make([]float32, n), make([]float32, rows*n)
+		GemmSplit(false, true, rows, n, k, a, k, b, k, all, n, false)
+		for _, i := range []int{0, 15, 16, 40, rows - 1} {
+			GemmSplit(false, true, 1, n, k, a[i*k:], k, b, k, one, n, false)
+			sameBits(t, "one row", one, all[i*n:(i+1)*n])
+		}
+		GemmSplit(false, true, rows, n, cut, a, k, b, k, parts, n, false)
+		GemmSplit(false, true, rows, n, k-cut, a[cut:], k, b[cut:], k, parts, n, true)
+		sameBits(t, "two calls", parts, all)
+	})
+}
+
+func TestGemmSplitDoesNotAllocate(t *testing.T) {
+	x, c := make([]float32, 70*70), make([]float32, 70*70)
+	n := testing.AllocsPerRun(5, func() {
+		GemmSplit(true, true, 70, 70, 70, x, 70, x, 70, c, 70, false)
+	})
+	if n != 0 {
+		t.Errorf("GemmSplit made %v allocations, want 0", n)
+	}
+}
+
+// BenchmarkGemmSplit is BenchmarkGemm for the products of a network four times as wide.
+func BenchmarkGemmSplit(b *testing.B) {
+	benchProducts(b, splitArithmetic, []benchShape{
+		{"WT", 480, 128, 128}, {"WT", 480, 384, 128}, {"WT", 480, 128, 512}, {"WT", 960, 512, 512}, {"WT", 960, 2048, 512},
+		{"WT", 960, 512, 2048}, {"WT", 960, 1024, 1024}, {"WT", 960, 32, 512}, {"WT", 16, 3072, 512}, {"NN", 960, 512, 512},
+		{"NN", 960, 512, 2048}, {"TN", 512, 512, 960}, {"TN", 2048, 512, 960}, {"TN", 32, 512, 960}, {"TN", 512, 32, 960},
+		{"TN", 1024, 256, 4000},
+	})
+}
