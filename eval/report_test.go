@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"regexp"
@@ -42,6 +43,31 @@ func TestWriteHTML(t *testing.T) {
 	const limit = 2 << 20 // a page that can be mailed
 	if b.Len() > limit {
 		t.Errorf("the page has %d bytes", b.Len())
+	}
+}
+
+// TestReportSaysHowManyPictures: curves and result are of as many pictures as the page says,
+// and it says so twice only where these are two numbers.
+func TestReportSaysHowManyPictures(t *testing.T) {
+	r, err := FromRun(finishedRun())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := len(r.Evaluations[0].Modes[0].Rows)
+	for _, full := range []int{n, 2 * n} {
+		r.Result.Base.Samples = full
+		var b bytes.Buffer
+		if err := WriteHTML(&b, r); err != nil {
+			t.Fatal(err)
+		}
+		page := b.String()
+		if want := fmt.Sprintf("ODE, %d pictures of held-out prompts,", full); !strings.Contains(page, want) {
+			t.Errorf("the page has no %q", want)
+		}
+		note := fmt.Sprintf("Evaluations along the way draw %d pictures, those of the result %d:", n, full)
+		if strings.Contains(page, note) != (full != n) {
+			t.Errorf("of %d and %d pictures, that the page says %q is %v", n, full, note, full == n)
+		}
 	}
 }
 

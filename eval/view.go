@@ -18,6 +18,7 @@ type view struct {
 	Style                    template.CSS
 	Warnings                 []Warning
 	Verdict                  string // what was held to its limits and is within them; may be ""
+	Pictures                 int    // of the cards
 	Cards                    []card
 	Modes                    []modeRow
 	Pairs                    []pair
@@ -25,6 +26,7 @@ type view struct {
 	Categories               []bar
 	Losses                   string // how many samples of training had no score; may be ""
 	Unscored                 string // how many samples had no score; may be ""
+	Course                   string // how the curves differ from the cards; may be ""
 	Charts                   []chartView
 	Strips                   []strip
 	Environment              []fact
@@ -75,6 +77,7 @@ func newView(r Report) view {
 	if res := r.Result; res != nil {
 		v.Cards, v.Modes, v.Categories = cards(res, r.limits()), modeRows(res), bars(res)
 		v.Rewards, v.Unscored = rewardRows(res), res.Unscored()
+		v.Pictures, v.Course = res.Base.Samples, courseNote(r)
 		v.Verdict = verdict(res, r.Warnings, r.limits())
 	}
 	for _, c := range Charts(r) {
@@ -109,6 +112,19 @@ func lead(r Report) string {
 	}
 	b.WriteString(".")
 	return b.String()
+}
+
+// courseNote says on how many pictures the curves are, where that is not as many as those
+// of the result; "" else.
+func courseNote(r Report) string {
+	if len(r.Evaluations) == 0 {
+		return ""
+	}
+	n, result := r.Evaluations[0].Modes[0].Score.Samples, r.Result.Base.Samples
+	if n == result {
+		return ""
+	}
+	return fmt.Sprintf("Evaluations along the way draw %d pictures, those of the result %d: figures of the same weights differ a little.", n, result)
 }
 
 func facts(r Report) []fact {

@@ -122,7 +122,11 @@ func TestPrintResult(t *testing.T) {
 			Categories: map[string]eval.Number{"single": single, "count": count},
 		}}
 	}
-	r := eval.Result{Base: side(0.25, 0.5, 0), Tuned: side(0.5, 0.75, 0.25), Gain: map[string]eval.Gain{
+	base, tuned := side(0.25, 0.5, 0), side(0.5, 0.75, 0.25)
+	base.Samples, tuned.Samples = 8, 8
+	base.Modes = map[string]eval.Score{"sde10": {Reward: 0.125, Samples: 4}}
+	tuned.Modes = map[string]eval.Score{"sde10": {Reward: 0.25, Samples: 4}}
+	r := eval.Result{Base: base, Tuned: tuned, Gain: map[string]eval.Gain{
 		"reward":            {Mean: 0.25, Interval: [2]eval.Number{0.1, 0.4}},
 		"categories/single": {Mean: 0.25, Interval: [2]eval.Number{-0.1, 0.6}},
 	}}
@@ -130,10 +134,12 @@ func TestPrintResult(t *testing.T) {
 	if err := printResult(&b, r); err != nil {
 		t.Fatal(err)
 	}
-	want := "held-out prompts  base   tuned  gain\n" +
-		"reward            0.250  0.500  +0.250, 95 %: +0.100 to +0.400\n" +
-		"count             0.000  0.250\n" +
-		"single            0.500  0.750  +0.250, 95 %: -0.100 to +0.600\n"
+	want := "held-out prompts            base   tuned  gain\n" +
+		"pictures                    8      8\n" +
+		"reward                      0.250  0.500  +0.250, 95 %: +0.100 to +0.400\n" +
+		"count                       0.000  0.250\n" +
+		"single                      0.500  0.750  +0.250, 95 %: -0.100 to +0.600\n" +
+		"reward, sde10 (4 pictures)  0.125  0.250\n"
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}

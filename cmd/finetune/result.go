@@ -27,6 +27,7 @@ func printResult(w io.Writer, r eval.Result) error {
 		}
 	}
 	fmt.Fprintln(t, "held-out prompts\tbase\ttuned\tgain")
+	fmt.Fprintf(t, "pictures\t%d\t%d\n", r.Base.Samples, r.Tuned.Samples)
 	row("reward", "reward", r.Base.Reward, r.Tuned.Reward)
 	measured("judge", "judge", r.Base.Judge, r.Tuned.Judge)
 	measured("Fréchet distance", "", r.Base.Frechet, r.Tuned.Frechet)
@@ -39,7 +40,8 @@ func printResult(w io.Writer, r eval.Result) error {
 		row(name, "categories/"+name, eval.Figure(r.Base.Categories, name), eval.Figure(r.Tuned.Categories, name))
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Base.Modes)) {
-		measured("reward, "+name, "", r.Base.Modes[name].Reward, r.Tuned.Modes[name].Reward)
+		base, tuned := r.Base.Modes[name], r.Tuned.Modes[name]
+		measured(fmt.Sprintf("reward, %s (%d pictures)", name, tuned.Samples), "", base.Reward, tuned.Reward)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -63,7 +63,7 @@ func (r *trainRun) evaluated(ctx context.Context, s *sampler, e eval.Evaluation,
 	if p, ok := pointOf(line); ok {
 		r.points = append(r.points, p)
 		r.keepBest(p)
-		r.say("iteration %d: held-out %s", e.Iteration, describe(p))
+		r.say("iteration %d: held-out %s", e.Iteration, describe(e.Modes[0].Score))
 	}
 	return r.folder.evaluation(eval.EvaluationFile(e.Iteration), e)
 }
@@ -80,17 +80,19 @@ func (r *trainRun) keepBest(p eval.Point) {
 	r.folder.info.BestIteration = best.Iteration
 }
 
-func describe(p eval.Point) string {
-	text := fmt.Sprintf("reward %.3f", p.Reward)
+// describe says what an evaluation found, and on how many pictures, as the full protocol has
+// others.
+func describe(s eval.Score) string {
+	text := fmt.Sprintf("reward %.3f", s.Reward)
 	for _, f := range []struct {
 		name  string
 		value eval.Number
-	}{{"judge", p.Judge}, {"Fréchet", p.Frechet}, {"diversity", p.Diversity}} {
+	}{{"judge", s.Judge}, {"Fréchet", s.Frechet}, {"diversity", s.Diversity}} {
 		if f.value.Known() {
 			text += fmt.Sprintf(", %s %.3g", f.name, f.value)
 		}
 	}
-	return text
+	return fmt.Sprintf("%s (%d pictures)", text, s.Samples)
 }
 
 // iterate runs the iterations that are left. The figures of an iteration wait in r.pending

@@ -275,7 +275,7 @@ func (r *pretrainRun) evaluate(ctx context.Context, i int, line eval.Metrics) er
 		measureEvaluation(line, e)
 		point, _ := pointOf(line)
 		r.scored(i, point.Reward)
-		r.options.Progress.Say("step %d: loss %.4f, held-out %s", i, line[eval.KeyLossTotal], describe(point))
+		r.options.Progress.Say("step %d: loss %.4f, held-out %s", i, line[eval.KeyLossTotal], describe(e.Modes[0].Score))
 		if err := r.folder.evaluation(eval.EvaluationFile(i), e); err != nil {
 			return err
 		}
