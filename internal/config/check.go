@@ -116,10 +116,20 @@ func (k *checker) windowRange(r *Rollout) {
 func (k *checker) windowSteps(r *Rollout, last int) {
 	const key = "rollout.window_steps"
 	k.require(len(r.WindowSteps) > 0, "rollout.window", `rollout.window = "fixed" needs %s, the steps to train`, key)
-	for i, s := range r.WindowSteps {
+	k.require(increases(r.WindowSteps), key, "%s must increase, found %v", key, r.WindowSteps)
+	for _, s := range r.WindowSteps {
 		k.require(s < last, key, "%s must be between 0 and %d (the last of %d steps is never trained), found %d", key, last-1, r.Steps, s)
-		k.require(i == 0 || s > r.WindowSteps[i-1], key, "%s must increase, found %v", key, r.WindowSteps)
 	}
+}
+
+// increases reports whether each number is larger than the one before.
+func increases(list []int) bool {
+	for i, n := range list[min(1, len(list)):] {
+		if n <= list[i] {
+			return false
+		}
+	}
+	return true
 }
 
 func (k *checker) grpo(c *Config) {
@@ -209,10 +219,10 @@ func (k *checker) stop(c *Config, key string, score float64) {
 
 func (k *checker) network(c *Config) {
 	n, p := c.Network, c.Pretrain
-	for i, l := range n.DualAttentionLayers {
-		const key = "network.dual_attention_layers"
+	const key = "network.dual_attention_layers"
+	k.require(increases(n.DualAttentionLayers), key, "%s must increase, found %v", key, n.DualAttentionLayers)
+	for _, l := range n.DualAttentionLayers {
 		k.require(l < n.NumLayers, key+"|network.num_layers", "%s must be between 0 and %d (num_layers - 1), found %d", key, n.NumLayers-1, l)
-		k.require(i == 0 || l > n.DualAttentionLayers[i-1], key, "%s must increase, found %v", key, n.DualAttentionLayers)
 	}
 	if p.Images == "" {
 		return

@@ -2,8 +2,8 @@
 //
 // Reading is strict. An unknown key, a wrong type, a NaN, a value out of range or
 // values that cannot work together are one [Error] with file, line, column, what
-// was found and what was expected, before anything else happens. There is no
-// default for a typing error.
+// was found and what was expected, before anything else happens; of several, each is
+// told. There is no default for a typing error.
 //
 // The types below are the documentation of the recipe language: the comment of a
 // field is what [Keys] returns. A tag `in` is an interval, `oneof` a list of words,

@@ -37,7 +37,7 @@ func (d *decoder) table(path string, tree map[string]any, v reflect.Value) {
 				v.Field(rest).SetMapIndex(reflect.ValueOf(key), reflect.ValueOf(tree[key]))
 			}
 		default:
-			d.problems = append(d.problems, problem{[]string{full}, true, unknownKey(path, key, fields)})
+			d.problems = append(d.problems, problem{keys: []string{full}, atKey: true, message: unknownKey(path, key, fields)})
 		}
 	}
 }

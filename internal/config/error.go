@@ -7,7 +7,8 @@ import (
 	"flowgrpo/internal/display"
 )
 
-// An Error is what is wrong with a recipe.
+// An Error is what is wrong with a recipe: one mistake or, where there are several, the first
+// of them.
 type Error struct {
 	// File is the recipe's path; or the --set argument that is to blame, as "--set k=v".
 	File string
@@ -16,22 +17,29 @@ type Error struct {
 	// Message says what was found and what was expected.
 	Message string
 
-	excerpt string // the line and a caret below it; may be empty
+	below string // the line and a caret, or the other mistakes; may be empty
 }
 
-// Error returns "file:line:col: message", followed by the line and a caret.
-func (e *Error) Error() string {
+// Error returns "file:line:col: message", followed by the line and a caret. Of several
+// mistakes it returns a line for each, [maxErrors] at most.
+func (e *Error) Error() string { return e.headline() + e.below }
+
+func (e *Error) headline() string {
 	where := e.File
 	if e.Line > 0 {
 		where = fmt.Sprintf("%s:%d:%d", e.File, e.Line, e.Col)
 	}
-	return where + ": " + e.Message + e.excerpt
+	return where + ": " + e.Message
 }
+
+// maxErrors bounds the mistakes of a recipe that are shown at once.
+const maxErrors = 20
 
 // problem is an error on its way: what is wrong with which key.
 type problem struct {
 	keys    []string // dotted paths, of which the first that is set is to blame
 	atKey   bool     // point at the key instead of at its value
+	again   *span    // of a key that is set twice: where it is set again; keys do not matter
 	message string
 }
 
@@ -45,7 +53,7 @@ func at(file, text string, offset int, message string) *Error {
 		Line: strings.Count(text[:begin], "\n") + 1,
 		Col:  len([]rune(text[begin:offset])) + 1,
 	}
-	e.excerpt = excerpt(strings.TrimRight(line, "\r"), e.Line, e.Col)
+	e.below = excerpt(strings.TrimRight(line, "\r"), e.Line, e.Col)
 	return e
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -99,14 +98,14 @@ func (r Recipe) Config(sets []string) (*Config, error) {
 	d := decoder{}
 	d.table("", tree, reflect.ValueOf(&c).Elem())
 	// The TOML parser takes "a.b = 1" and then "a = 2", and drops the latter.
-	if offsets := slices.Sorted(maps.Keys(where.again)); len(d.problems) == 0 && len(offsets) > 0 {
-		return nil, r.twice(where, offsets[0])
+	for offset := range where.again {
+		d.problems = append(d.problems, r.twice(where, offset))
 	}
 	if len(d.problems) == 0 {
 		d.problems = check(&c)
 	}
 	if len(d.problems) > 0 {
-		return nil, r.first(d.problems, where, changed)
+		return nil, r.wrong(d.problems, where, changed)
 	}
 	c.Path = r.Path
 	return &c, nil
@@ -143,7 +142,7 @@ func (r Recipe) syntax(err error, where layout) *Error {
 			line++
 		}
 		if _, ok := where.again[offset]; ok && line == p.Position.Line {
-			return r.twice(where, offset)
+			return r.blame(r.twice(where, offset), where, nil)
 		}
 	}
 	message := clipTo(p.Message, 200)
@@ -166,19 +165,19 @@ func (r Recipe) Blame(sets []string, key string, err error) error {
 			return err
 		}
 	}
-	return r.first([]problem{{keys: []string{key}, message: err.Error()}}, where, changed)
+	return r.blame(problem{keys: []string{key}, message: err.Error()}, where, changed)
 }
 
-// twice makes the error of a key at an offset that was set before.
-func (r Recipe) twice(where layout, offset int) *Error {
+// twice is that a key at an offset was set before.
+func (r Recipe) twice(where layout, offset int) problem {
 	path := where.again[offset]
 	first := strings.Count(r.Text[:where.spans[path].key], "\n") + 1
-	return at(r.Path, r.Text, offset, fmt.Sprintf("key %q is already set on line %d", clip(path), first))
+	return problem{again: &span{offset, offset}, message: fmt.Sprintf("key %q is already set on line %d", clip(path), first)}
 }
 
-// first returns the problem that comes first: those of --set, then by place in the
+// wrong makes the error for all problems: those of --set come first, then by place in the
 // recipe, then those that have no place.
-func (r Recipe) first(problems []problem, where layout, changed overrides) *Error {
+func (r Recipe) wrong(problems []problem, where layout, changed overrides) *Error {
 	rank := func(p problem) int {
 		set, s := p.place(where, changed)
 		switch {
@@ -189,7 +188,23 @@ func (r Recipe) first(problems []problem, where layout, changed overrides) *Erro
 		}
 		return s.key
 	}
-	p := slices.MinFunc(problems, func(a, b problem) int { return rank(a) - rank(b) })
+	slices.SortStableFunc(problems, func(a, b problem) int { return rank(a) - rank(b) })
+	e := r.blame(problems[0], where, changed)
+	if len(problems) == 1 {
+		return e
+	}
+	e.below = ""
+	for _, p := range problems[1:min(len(problems), maxErrors)] {
+		e.below += "\n" + r.blame(p, where, changed).headline()
+	}
+	if more := len(problems) - maxErrors; more > 0 {
+		e.below += fmt.Sprintf("\n%s: and %d more", r.Path, more)
+	}
+	return e
+}
+
+// blame makes the error for a problem, with its place.
+func (r Recipe) blame(p problem, where layout, changed overrides) *Error {
 	switch set, s := p.place(where, changed); {
 	case set != "":
 		return setError(set, p.message)
@@ -205,6 +220,9 @@ func (r Recipe) first(problems []problem, where layout, changed overrides) *Erro
 // place returns the argument of --set, or else where in the recipe the problem is; nil if
 // it has no place.
 func (p problem) place(where layout, changed overrides) (set string, s *span) {
+	if p.again != nil {
+		return "", p.again
+	}
 	for _, key := range p.keys {
 		if set, ok := find(changed, key); ok {
 			return set, nil
