@@ -85,14 +85,22 @@ type ArmFigures struct {
 	// base's.
 	AtEqual           Figures `json:"at_equal_reward"`
 	IterationsToEqual Spread  `json:"iterations_to_equal_reward"`
+	// Paired is how far the arm is above the first one after training, picture by picture:
+	// "reward", "judge" and "categories/NAME" of the mean over its runs. Absent where the
+	// prompts or the noise were others.
+	Paired map[string]Gain `json:"paired,omitempty"`
 }
 
 // Compare puts arms side by side. It takes what there is: a figure that a run does
 // not have is left out of its arm's mean, and Notes name the run.
 func Compare(arms []Arm) Comparison {
 	c := Comparison{EqualReward: equalReward(arms), Notes: notes(arms), arms: arms}
-	for _, a := range arms {
-		c.Arms = append(c.Arms, a.figures(c.EqualReward))
+	for i, a := range arms {
+		f := a.figures(c.EqualReward)
+		if i > 0 {
+			f.Paired = paired(arms[0], a)
+		}
+		c.Arms = append(c.Arms, f)
 		for _, r := range a.Runs {
 			if c.Mode == "" && r.Before != nil {
 				c.Mode = r.Before.Mode.Name

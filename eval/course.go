@@ -25,6 +25,7 @@ type Measurement struct {
 	Mode      Mode
 	Prompts   int
 	PerPrompt int // samples per prompt
+	Rows      []Row
 }
 
 // protocol says how the measurement was made; only equal ones can be compared.
@@ -35,7 +36,7 @@ func (m Measurement) protocol() string {
 func newMeasurement(e Evaluation) Measurement {
 	m := e.Modes[0]
 	prompts := len(groupRows(m.Rows))
-	return Measurement{NewPoint(e), m.Mode, prompts, len(m.Rows) / max(1, prompts)}
+	return Measurement{NewPoint(e), m.Mode, prompts, len(m.Rows) / max(1, prompts), m.Rows}
 }
 
 // ReadCourse reads a run folder, finished or not. A folder without run.json and a

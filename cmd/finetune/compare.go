@@ -24,12 +24,14 @@ func newCompare([]string) *cobra.Command {
 		Long: `Put several fine-tuning runs side by side. Runs of one label are seeds of one arm; a
 run without a label is an arm of its own.
 
-Two Markdown tables are printed, of the headline sampler on held-out prompts. The first
-has what each arm was before and after: reward, judge, and Fréchet distance and
-diversity in multiples of the base's. In the second the arms are compared at the same
-reward, the highest that every run reaches in the evaluations along the way: each
-figure is that of the first crossing, interpolated linearly. Figures are means over the
-seeds, ± half their range. Whatever limits the comparison is said on standard error.`,
+Markdown tables are printed, of the headline sampler on held-out prompts. The first has
+what each arm was before and after: reward, judge, and Fréchet distance and diversity in
+multiples of the base's. The second has the differences to the first arm, picture by
+picture, with 95 % intervals, where the arms were measured on the same prompts and noise.
+In the last the arms are compared at the same reward, the highest that every run reaches
+in the evaluations along the way: each figure is that of the first crossing, interpolated
+linearly. Figures are means over the seeds, ± half their range. Whatever limits the
+comparison is said on standard error.`,
 		Example: `  finetune compare runs/a runs/b
   finetune compare 'KL=runs/kl-1,runs/kl-2' 'no KL=runs/nokl-1,runs/nokl-2' --svg curves.svg`,
 		Args: cobra.MinimumNArgs(1),
