@@ -54,17 +54,12 @@ type marked struct {
 }
 
 // Walk is the program's, with marks.
-func (p marked) Walk(_ context.Context, w graph.Walk) error {
+func (p marked) Walk(ctx context.Context, w graph.Walk) error {
 	on, err := p.newWalk(w)
-	for k := 0; k < len(w.Steps)+ahead && err == nil; k++ {
-		if k < len(w.Steps) {
-			err = errors.Join(p.on.mark(), on.begin(k), p.on.mark())
-		}
-		if k >= ahead {
-			err = errors.Join(err, on.end(k-ahead))
-		}
+	if err != nil {
+		return err
 	}
-	return err
+	return on.run(ctx, func(k int) error { return errors.Join(p.on.mark(), on.begin(k), p.on.mark()) })
 }
 
 // BenchmarkBusy times rollouts as those of the recipe glyphs, but for the reward: 64 groups of

@@ -35,15 +35,7 @@ func (p *Program) makeWalk(ctx context.Context, w graph.Walk) error {
 	if err != nil {
 		return err
 	}
-	for k := 0; k < len(w.Steps)+ahead && err == nil; k++ {
-		if err = ctx.Err(); err == nil && k < len(w.Steps) {
-			err = on.begin(k)
-		}
-		if err == nil && k >= ahead {
-			err = on.end(k - ahead)
-		}
-	}
-	if err != nil {
+	if err = on.run(ctx, on.begin); err != nil {
 		_ = p.queue.stream.Synchronize() // what is under way writes to the queue's memory
 	}
 	return err
@@ -61,6 +53,20 @@ type walk struct {
 	first       cuda.Ptr // sample of every row
 	block       int      // bytes that come back of a step, but for velocities
 	blocks      int      // those with velocities
+}
+
+// run makes the steps: begin puts one on the stream, and ahead more are there before its results
+// are taken.
+func (w *walk) run(ctx context.Context, begin func(k int) error) (err error) {
+	for k := 0; k < len(w.Steps)+ahead && err == nil; k++ {
+		if err = ctx.Err(); err == nil && k < len(w.Steps) {
+			err = begin(k)
+		}
+		if err == nil && k >= ahead {
+			err = w.end(k - ahead)
+		}
+	}
+	return err
 }
 
 // newWalk copies in what steps read, after it has laid out what a walk needs besides the program:
