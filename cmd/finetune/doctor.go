@@ -83,6 +83,9 @@ func processor() (string, error) {
 	if chosen := os.Getenv(kernelsVariable); chosen != "" {
 		text += fmt.Sprintf(", as %s=%s asks for", kernelsVariable, chosen)
 	}
+	if kernel.AMX() {
+		text += `; AMX, for device.products = "bfloat16x3"`
+	}
 	if kernel.Current() == kernel.Portable {
 		text += "; without vector instructions, expect a tenth of the speed"
 	}
@@ -109,8 +112,9 @@ func arithmetic() (string, error) {
 	}
 	product := func(l kernel.Level) []float32 {
 		defer kernel.SetLevel(kernel.SetLevel(l))
-		c := make([]float32, m*n)
+		c := make([]float32, 2*m*n)
 		kernel.Gemm(false, false, m, n, k, a, k, b, n, c, n, false)
+		kernel.GemmSplit(false, false, m, n, k, a, k, b, n, c[m*n:], n, false)
 		return c
 	}
 	levels, want := []string{kernel.Portable.String()}, product(kernel.Portable)

@@ -21,6 +21,8 @@
 //     IEEE 754 rounded to nearest even, fused exactly where written fma32;
 //   - a reduction over a row runs in 16 float64 lanes, element j in lane j mod
 //     16, and the lanes are added as a tree (l and l+8, l+4, l+2, l+1);
+//   - a split product ([GemmSplit]) has the arithmetic of the instruction
+//     TDPBF16PS of AMX, which AVX2 and portable code imitate;
 //   - a reduction over rows (bias and weight gradients) is one float32 chain
 //     in row order, so that it may be cut anywhere between rows.
 //

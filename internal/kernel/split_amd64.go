@@ -24,16 +24,13 @@ type block32 struct {
 	ahead    uintptr // address of what will be needed next; any
 }
 
-// HasAMX reports whether the processor multiplies tiles of bfloat16, as split products are made
-// of, and the system lets it.
-func HasAMX() bool { return tiles() }
+// AMX reports whether split products use AMX: the processor has it, the system lets programs,
+// and the level in use is the best.
+func AMX() bool { return level == AVX512 && hasAMX() }
 
-var tiles = sync.OnceValue(func() bool {
+var hasAMX = sync.OnceValue(func() bool {
 	return supported == AVX512 && cpu.X86.HasAMXTile && cpu.X86.HasAMXBF16 && allowAMX()
 })
-
-// amx reports whether AMX is in use: it is above the levels, for split products alone.
-func amx() bool { return level == AVX512 && HasAMX() }
 
 // multiply is multiplyGo.
 func (x strip) multiply(c []float32, ldc int, first []float32, ldf, m int) {
@@ -41,7 +38,7 @@ func (x strip) multiply(c []float32, ldc int, first []float32, ldf, m int) {
 	case level == Portable:
 		x.multiplyGo(c, ldc, first, ldf, m)
 		return
-	case !amx():
+	case !AMX():
 		x.multiplyAVX2(c, ldc, first, ldf, m)
 		return
 	}
@@ -80,7 +77,7 @@ func (x strip) multiplyAVX2(c []float32, ldc int, first []float32, ldf, m int) {
 
 // splitRows is splitRowsGo.
 func splitRows(dst []uint16, src []float32, ld, rows, k int) {
-	if amx() {
+	if AMX() {
 		splitRowsAMX(&dst[0], &src[0], 4*uintptr(ld), rows, k)
 	} else {
 		splitRowsGo(dst, src, ld, rows, k)
@@ -89,7 +86,7 @@ func splitRows(dst []uint16, src []float32, ld, rows, k int) {
 
 // splitPairs is splitPairsGo.
 func splitPairs(dst []uint16, src []float32, ld, n, k int) {
-	if amx() {
+	if AMX() {
 		splitPairsAMX(&dst[0], &src[0], 4*uintptr(ld), k, columns(n))
 	} else {
 		splitPairsGo(dst, src, ld, n, k)
@@ -98,7 +95,7 @@ func splitPairs(dst []uint16, src []float32, ld, n, k int) {
 
 // transposePairs is transposePairsGo.
 func transposePairs(panel []uint16) {
-	if !amx() {
+	if !AMX() {
 		transposePairsGo(panel)
 		return
 	}

@@ -2,11 +2,8 @@
 
 package kernel
 
-func amx() bool { return false }
-
-// HasAMX reports whether the processor multiplies tiles of bfloat16, as split products are made
-// of, and the system lets it.
-func HasAMX() bool { return false }
+// AMX reports whether split products use AMX.
+func AMX() bool { return false }
 
 func (x strip) multiply(c []float32, ldc int, first []float32, ldf, m int) {
 	x.multiplyGo(c, ldc, first, ldf, m)

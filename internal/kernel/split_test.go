@@ -10,7 +10,7 @@ import (
 // splitLevels runs f with portable code, with AVX2, and with AMX if the machine has it.
 func splitLevels(t *testing.T, f func(t *testing.T)) {
 	levels(t, func(t *testing.T) {
-		if Current() == AVX512 && !amx() {
+		if Current() == AVX512 && !AMX() {
 			t.Skip("AVX2 again")
 		}
 		f(t)
