@@ -45,8 +45,11 @@ func panelLen(k int) int { return (k + stepK - 1) / stepK * stepSize }
 // transposed.
 func (f splitFactor) pack(panel []uint16, i, n, p, k int) {
 	panel = panel[:panelLen(k)]
-	if n < 32 || k%stepK != 0 {
+	switch {
+	case n < 32:
 		clear(panel)
+	case k%stepK != 0:
+		clear(panel[len(panel)-stepSize:])
 	}
 	if f.along {
 		for h := 0; h < n; h += 16 {

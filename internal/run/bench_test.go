@@ -87,10 +87,10 @@ func BenchmarkVelocity(b *testing.B) {
 // BenchmarkGradient takes the gradient of all weights over 64 pictures, in micro-batches of 16.
 func BenchmarkGradient(b *testing.B) {
 	const micro, n = 16, 4
-	s := benchSession(b, "train.mode=full")
+	s := benchSession(b)
 	in := benchBatch(s, micro)
 	in.Bind = func(p graph.Binder) { p.Bind("target", in.X) }
-	theta := s.Model.Theta()
+	theta := policy.Theta{Base: s.Model.Weights}
 	team, grad := s.Model.NewTeam(theta, s.workers), make([]float32, theta.Size())
 	timed(b, micro*n, func() (float64, error) {
 		return 0, team.Gradient(context.Background(), grad, n, func(r *policy.Replica, sum *policy.Sum, _ int) error {
