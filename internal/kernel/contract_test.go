@@ -13,21 +13,23 @@ func TestConcurrentCalls(t *testing.T) {
 	const m, n, k, goroutines = 40, 50, 600, 8
 	r := rand.New(rand.NewPCG(1, 1))
 	a, b := random(r, m*k), random(r, k*n)
-	want := make([]float32, m*n)
-	Gemm(true, false, m, n, k, a, m, b, n, want, n, false)
-	results := make([][]float32, goroutines)
-	var wg conc.WaitGroup
-	for i := range results {
-		wg.Go(func() {
-			results[i] = make([]float32, m*n)
-			for range 20 {
-				Gemm(true, false, m, n, k, a, m, b, n, results[i], n, false)
-			}
-		})
-	}
-	wg.Wait()
-	for _, got := range results {
-		sameBits(t, "concurrent Gemm", got, want)
+	for name, gemm := range map[string]multiplier{"Gemm": Gemm, "GemmSplit": GemmSplit} {
+		want := make([]float32, m*n)
+		gemm(true, false, m, n, k, a, m, b, n, want, n, false)
+		results := make([][]float32, goroutines)
+		var wg conc.WaitGroup
+		for i := range results {
+			wg.Go(func() {
+				results[i] = make([]float32, m*n)
+				for range 20 {
+					gemm(true, false, m, n, k, a, m, b, n, results[i], n, false)
+				}
+			})
+		}
+		wg.Wait()
+		for _, got := range results {
+			sameBits(t, "concurrent "+name, got, want)
+		}
 	}
 }
 

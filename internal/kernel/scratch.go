@@ -23,7 +23,7 @@ type scratch struct {
 	keys, values Packed // of an attention head
 
 	splitA, splitB []uint16  // panels of split products; they grow
-	c, spare       []float32 // beside C; they grow
+	c              []float32 // beside C; grows
 }
 
 // maxRow is the longest row of the vectorized functions that need a place for row vectors.

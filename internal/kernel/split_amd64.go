@@ -21,8 +21,7 @@ type block32 struct {
 	from     *float32 // what the sums start from: C, a row vector, or nil for zero
 	rowFrom  uintptr
 	nextFrom uintptr
-	ahead    uintptr  // address of what will be needed next; any
-	spare    *float32 // room for a tile, which the micro-kernel writes for nothing
+	ahead    uintptr // address of what will be needed next; any
 }
 
 // AMX reports whether split products use AMX: the processor has it, the system lets programs,
@@ -47,7 +46,6 @@ func (x strip) multiply(c []float32, ldc int, first []float32, ldf, m int) {
 		a: &x.a[0], b: &x.b[0], c: &c[0], rowC: 4 * uintptr(ldc), steps: x.steps(), panel: 2 * uintptr(x.height), count: m / panel,
 		nextC: 4 * panel * uintptr(ldc), from: unsafe.SliceData(first), rowFrom: 4 * uintptr(ldf), nextFrom: 4 * panel * uintptr(ldf),
 		ahead: uintptr(unsafe.Pointer(&x.b[0])) + 2*uintptr(x.height),
-		spare: &x.spare[0],
 	}
 	if t.count > 0 {
 		tileAMXx2(&t)

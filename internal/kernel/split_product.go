@@ -66,7 +66,6 @@ func (g *splitProduct) run() {
 func (g *splitProduct) slab(s *scratch, p, k int) {
 	height := panelLen(k)
 	b := g.panelsOfB(s, p, k)
-	spare := grow(&s.spare, tileSize)
 	mc := max(splitA/(panel*k), 1) * panel
 	for i := 0; i < g.m; i += mc {
 		m := min(mc, g.m-i)
@@ -77,7 +76,7 @@ func (g *splitProduct) slab(s *scratch, p, k int) {
 		for j := 0; j < g.n; j += splitN {
 			n := min(splitN, g.n-j)
 			for at := j; at < j+n; at += panel {
-				g.strip(s, strip{a, b[at/panel*height:], height, spare}, p, i, m, at, min(panel, g.n-at))
+				g.strip(s, strip{a, b[at/panel*height:], height}, p, i, m, at, min(panel, g.n-at))
 			}
 			if p+k == g.k {
 				g.then.apply(g.c, g.ldc, g.n, i, m, j, n)
@@ -103,7 +102,6 @@ func (g *splitProduct) panelsOfB(s *scratch, p, k int) []uint16 {
 type strip struct {
 	a, b   []uint16
 	height int
-	spare  []float32 // room for a tile
 }
 
 // steps returns how often a panel multiplies 32 of k.
@@ -121,9 +119,9 @@ func (g *splitProduct) strip(s *scratch, x strip, p, i, m, j, n int) {
 	}
 	for r := whole &^ 31; r < m; r += panel {
 		if r+16 == whole { // the lower half of a panel that is not whole
-			g.beside(s, strip{x.a[r/panel*x.height+tileSize:], x.b, x.height, x.spare}, p, i+r+16, m-r-16, j, n)
+			g.beside(s, strip{x.a[r/panel*x.height+tileSize:], x.b, x.height}, p, i+r+16, m-r-16, j, n)
 		} else {
-			g.beside(s, strip{x.a[r/panel*x.height:], x.b, x.height, x.spare}, p, i+r, min(panel, m-r), j, n)
+			g.beside(s, strip{x.a[r/panel*x.height:], x.b, x.height}, p, i+r, min(panel, m-r), j, n)
 		}
 	}
 }

@@ -16,7 +16,6 @@ const (
 	blockRowF  = 72
 	blockNextF = 80
 	blockAhead = 88
-	blockSpare = 96
 )
 
 // Registers that the tile instructions take as a base here, by the number in their code.
@@ -77,7 +76,7 @@ func (s *source) tileProduct(c, a, b int) {
 func tileAMX(s *source, high int) {
 	name := fmt.Sprintf("tileAMXx%d", high)
 	fmt.Fprintf(s, "\n// func %s(t *block32)", name)
-	s.text(name, 8)
+	fmt.Fprintf(s, "\nTEXT ·%s(SB), $%d-8\n", name, tileBytes+64)
 	s.op("MOVQ t+0(FP), AX")
 	s.op("LEAQ wholeTiles<>(SB), CX")
 	s.vex("LDTILECFG (CX)", 0, noPrefix, 0x49, 0x01)
@@ -88,7 +87,8 @@ func tileAMX(s *source, high int) {
 	s.op("MOVQ %d(AX), R11", blockAhead)
 	startTiles(s, high)
 	s.op("MOVL $64, CX")
-	s.op("MOVQ %d(AX), DX", blockSpare)
+	s.op("LEAQ 63(SP), DX")
+	s.op("ANDQ $~63, DX")
 	firstOfA(s, high, splitPairOrder[0][0]*partBytes)
 	firstOfB(s, splitPairOrder[0][1]*partBytes)
 	s.op("PCALIGN $32")
@@ -119,7 +119,7 @@ const (
 // time one of the two factors changes; its tiles are loaded as soon as they have been used. The
 // first tiles of a step are loaded by the one before.
 //
-// The tile stored to the spare memory is not read. But where eight steps or more pass without a
+// The tile stored to the stack is not read. But where eight steps or more pass without a
 // store, the next one costs as much as half a step (measured on an Intel Xeon of family 6, model
 // 167), which is a tenth of a product whose k is 512.
 func stepAMX(s *source, high int) {
