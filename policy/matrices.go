@@ -15,7 +15,7 @@ import (
 // A matrix is the matrix of a layer as programs read it.
 type matrix struct {
 	mu                sync.Mutex
-	made, back        stamp     // of what data and forward, and backward, were made from
+	made, front, back stamp     // of what data, forward and backward were made from
 	data              []float32 // [N, K]
 	forward, backward kernel.Packed
 }
@@ -41,7 +41,9 @@ func (t Theta) stamp() stamp {
 //
 //	W  or  W + (α/r)·B·A,
 //
-// and its packed forms, the backward one only if gradient, none of them to be changed. The
+// and its packed forms, none of them to be changed: the forward one, and the backward one if
+// gradient. Split products pack a matrix almost as fast as they read it packed, and a packed one
+// is half as large again: so gradients take the forward form only if velocities have wanted it. The
 // matrices of layers without adapter are kept with the base weights, which the reference
 // and the moving average of an adapter share.
 func (m *Model) matrix(t Theta, p Parameter, gradient bool) ([]float32, *graph.Packed) {
@@ -62,15 +64,21 @@ func (m *Model) matrix(t Theta, p Parameter, gradient bool) ([]float32, *graph.P
 		if owner == t.Adapter {
 			x.data = m.merge(t, p)
 		}
+		x.made = now
+	}
+	if x.front != now && !(m.Split && gradient) {
 		if m.Split {
 			x.forward.PackSplit(true, rows, cols, x.data, cols)
 		} else {
 			x.forward.Pack(true, rows, cols, x.data, cols)
 		}
-		x.made = now
+		x.front = now
 	}
-	packed := &graph.Packed{Forward: &x.forward}
-	if gradient && !m.Split { // these are packed as fast as they are read
+	packed := &graph.Packed{}
+	if x.front == now {
+		packed.Forward = &x.forward
+	}
+	if gradient && !m.Split {
 		if x.back != now {
 			x.backward.Pack(false, cols, rows, x.data, cols)
 			x.back = now
