@@ -36,7 +36,7 @@ type splitProduct struct {
 // Blocking: of k at most splitK are in a panel; of A about splitA elements, with their parts,
 // stay in the second-level cache, while panels of B pass by. An epilogue finds splitN columns.
 const (
-	splitK = 512
+	splitK = 640
 	splitA = 128 << 10
 	splitN = 128
 )
@@ -62,11 +62,11 @@ func (g *splitProduct) run() {
 	}
 }
 
-// slab adds A[:,p:p+k]·B[p:p+k,:] to C.
+// slab adds A[:,p:p+k]·B[p:p+k,:] to C. B is packed, if it is not, when it is first needed.
 func (g *splitProduct) slab(s *scratch, p, k int) {
 	height := panelLen(k)
-	b := g.panelsOfB(s, p, k)
-	mc := max(splitA/(panel*k), 1) * panel
+	mc := padded(evenly(g.m, max(splitA/(panel*k), 1)*panel), panel)
+	b := g.panelsOfB(s, p, k, g.m > mc)
 	for i := 0; i < g.m; i += mc {
 		m := min(mc, g.m-i)
 		a := grow(&s.splitA, padded(m, panel)/panel*height)
@@ -76,7 +76,11 @@ func (g *splitProduct) slab(s *scratch, p, k int) {
 		for j := 0; j < g.n; j += splitN {
 			n := min(splitN, g.n-j)
 			for at := j; at < j+n; at += panel {
-				g.strip(s, strip{a, b[at/panel*height:], height}, p, i, m, at, min(panel, g.n-at))
+				cols := min(panel, g.n-at)
+				if g.packed == nil && i == 0 {
+					g.b.pack(b.of(at), at, cols, p, k)
+				}
+				g.strip(s, strip{a, b.of(at), height}, p, i, m, at, cols)
 			}
 			if p+k == g.k {
 				g.then.apply(g.c, g.ldc, g.n, i, m, j, n)
@@ -85,17 +89,26 @@ func (g *splitProduct) slab(s *scratch, p, k int) {
 	}
 }
 
-// panelsOfB returns B[p:p+k,:] in panels: packed already, or packed now.
-func (g *splitProduct) panelsOfB(s *scratch, p, k int) []uint16 {
+// panels are those of B: all of them, or one place for all.
+type panels struct {
+	data   []uint16
+	height int // from one to the next; 0: they have one place
+}
+
+// of returns the panel that begins with column j.
+func (b panels) of(j int) []uint16 { return b.data[j/panel*b.height:] }
+
+// panelsOfB returns B[p:p+k,:] in panels if it is packed already, or else room for them: for
+// all, or for one if they are not needed again.
+func (g *splitProduct) panelsOfB(s *scratch, p, k int, again bool) panels {
 	height := panelLen(k)
-	if g.packed != nil {
-		return g.packed[p*parts*padded(g.n, panel):]
+	switch {
+	case g.packed != nil:
+		return panels{g.packed[p*parts*padded(g.n, panel):], height}
+	case again:
+		return panels{grow(&s.splitB, padded(g.n, panel)/panel*height), height}
 	}
-	b := grow(&s.splitB, padded(g.n, panel)/panel*height)
-	for j := 0; j < g.n; j += panel {
-		g.b.pack(b[j/panel*height:], j, min(panel, g.n-j), p, k)
-	}
-	return b
+	return panels{grow(&s.splitB, height), 0}
 }
 
 // A strip is panels of A, height apart, and one of B.

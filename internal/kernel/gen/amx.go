@@ -86,6 +86,7 @@ func tileAMX(s *source, high int) {
 	s.op("MOVQ %d(AX), R8", blockSteps)
 	s.op("MOVQ %d(AX), R11", blockAhead)
 	startTiles(s, high)
+	nextC(s, high)
 	s.op("MOVL $64, CX")
 	s.op("LEAQ 63(SP), DX")
 	s.op("ANDQ $~63, DX")
@@ -169,6 +170,20 @@ func firstOfB(s *source, disp int) {
 	for w := range 2 {
 		s.tileLoad(6+w, disp+w*tileBytes, "BX")
 	}
+}
+
+// nextC asks for the lines of C that the next block adds to.
+func nextC(s *source, high int) {
+	s.op("MOVQ %d(AX), DX", blockC)
+	s.op("ADDQ %d(AX), DX", blockNextC)
+	s.op("MOVQ %d(AX), R9", blockRowC)
+	s.op("MOVL $%d, R10", 16*high)
+	s.label("rows")
+	s.op("PREFETCHT0 (DX)")
+	s.op("PREFETCHT0 64(DX)")
+	s.op("ADDQ R9, DX")
+	s.op("DECL R10")
+	s.op("JNZ rows")
 }
 
 // startTiles sets C to what it starts from, or to zero.
