@@ -28,7 +28,7 @@ import (
 func benchSession(b *testing.B, sets ...string) *Session {
 	b.Helper()
 	sets = append([]string{
-		"rollout.groups=8", "rollout.group_size=12", "rollout.batch=24", "rollout.window=all",
+		"rollout.groups=8", "rollout.group_size=12", "rollout.batch=48", "rollout.window=all",
 		"rollout.window_steps=[]", "rollout.shared_noise=false", "grpo.passes=1", "grpo.keep=0",
 		"grpo.anchor_coef=0", "grpo.micro_batch=16", "reward.text.kind=brightness",
 	}, sets...)
