@@ -20,10 +20,12 @@ func BenchmarkTiles(b *testing.B) {
 	benchTiles(b, e, "linear-grad-w", rows(10856), 4608, 1536)
 	benchTiles(b, e, "linear-grad-w", rows(10856), 6144, 1536)
 	benchTiles(b, e, "linear-grad-x", []int{32}, 13824, 1536)
-	benchTiles(b, e, "linear-grad-w", rows(8192), peerRank, 1536)
-	benchTiles(b, e, "linear-grad-w", rows(8192), 1536, peerRank)
-	benchTiles(b, e, "linear-grad-x", rows(8192), 1536, peerRank)
-	benchTiles(b, e, "linear", rows(8192), peerRank, 1536)
+	for _, m := range []int{10856, 8192} {
+		benchTiles(b, e, "linear-grad-w", rows(m), peerRank, 1536)
+		benchTiles(b, e, "linear-grad-w", rows(m), 1536, peerRank)
+		benchTiles(b, e, "linear-grad-x", rows(m), 1536, peerRank)
+		benchTiles(b, e, "linear", rows(m), peerRank, 1536)
+	}
 }
 
 func benchTiles(b *testing.B, e *emitter, op string, rows []int, n, k int) {

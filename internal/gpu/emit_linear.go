@@ -135,8 +135,10 @@ func (e *emitter) multiplyParts(p product, out tensor, add bool) {
 
 // addParts sets out to the sum of parts of its size, or adds it.
 func (e *emitter) addParts(from cuda.Ptr, out tensor, parts int, add bool) {
-	n := out.size()
-	e.launch(typed("gemm_add_parts", out.kind), line(blocks(n, 4*128)), 128, 0, from, out.at, int64(n), parts, flag(add))
+	const threads, most = 128, 24 // parts that a thread asks for at once
+	n, ahead := out.size(), min(parts, most)
+	e.launch(typed("gemm_add_parts", out.kind), line(blocks(n, 4*threads)), threads, 16*threads*ahead,
+		from, out.at, int64(n), parts, flag(add), ahead)
 }
 
 // emitColumnSum emits the sum of all rows.

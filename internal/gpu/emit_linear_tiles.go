@@ -23,6 +23,9 @@ func (e *emitter) tiles(f family, p product) []tile {
 		return []tile{{128, 128, 1}, {64, 64, 0.3}}
 	case f == mma:
 		return []tile{{128, 128, 1}, {64, 64, 0.35}}
+	case p.n <= 64:
+		// What takes their time is to fetch rows of both operands.
+		return []tile{{128, 64, 0.3}, {64, 64, 0.2}}
 	case p.form == colCol:
 		// Where a weight has 1536 by 1536 elements, the last two fill the device, with sums in two
 		// parts or whole. Of 160 columns 192 are fetched, which is what takes their time.

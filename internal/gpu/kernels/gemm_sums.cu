@@ -1,20 +1,30 @@
 // Sums of partial results in a fixed order, and sums over rows.
+#include "tensor.cuh"
 #include "vec.cuh"
 
-// add_run adds to sum what is at parts, and n further on, and so on: ahead of count at a time, so
-// that they are read at once, as long as there are so many.
-template <int ahead> DEVICE void add_run(const float *&parts, i64 n, int &count, float (&sum)[4]) {
-	for (; count >= ahead; count -= ahead, parts += ahead * n) {
-		float v[ahead][4];
-		UNROLL for (int a = 0; a < ahead; a++) load_wide<4>(parts + a * n, v[a]);
-		UNROLL for (int a = 0; a < ahead; a++)
-			UNROLL for (int j = 0; j < 4; j++) sum[j] += v[a][j];
+enum { adders = 128 }; // threads of a block that adds parts
+
+// add_wide adds to sum what is at parts, and n further on, and so on, count times. They are asked
+// for at once, for which the thread has shared memory: compilers wait for a few at a time instead
+// of taking so many registers.
+DEVICE void add_wide(const float *parts, i64 n, int count, u32 shared, float (&sum)[4]) {
+	for (int part = 0; part < count; part++)
+		copy_async16(shared + part * (adders * 16), parts + part * n, true);
+	copy_commit();
+	copy_wait<0>();
+	for (int part = 0; part < count; part++) {
+		u32 w[4];
+		float v[4];
+		shared_words(shared + part * (adders * 16), w);
+		unpack<4>(w, v, parts);
+		UNROLL for (int j = 0; j < 4; j++) sum[j] += v[j];
 	}
 }
 
-// add_parts sets out[i], or adds to it, the sum over count parts of parts[part][i], in order.
-template <class T> DEVICE void add_parts(const float *parts, T *out, i64 n, int count, int add) {
-	i64 i = ((i64)bid() * 128 + tid()) * 4;
+// add_parts sets out[i], or adds to it, the sum over count parts of parts[part][i], in order. There
+// is shared memory for ahead parts.
+template <class T> DEVICE void add_parts(const float *parts, T *out, i64 n, int count, int add, int ahead) {
+	i64 i = ((i64)bid() * adders + tid()) * 4;
 	if (i >= n)
 		return;
 	int left = n - i < 4 ? (int)(n - i) : 4;
@@ -24,19 +34,19 @@ template <class T> DEVICE void add_parts(const float *parts, T *out, i64 n, int 
 		load<4>(out + i, left, wide, sum);
 	parts += i;
 	if (wide) {
-		add_run<4>(parts, n, count, sum);
-		add_run<2>(parts, n, count, sum);
-		add_run<1>(parts, n, count, sum);
+		for (int part = 0; part < count; part += ahead)
+			add_wide(parts + part * n, n, min(ahead, count - part), shared_address(dynamic_shared()) + tid() * 16, sum);
+		count = 0;
 	}
-	for (; count > 0; count--, parts += n) {
-		load<4>(parts, left, false, v);
+	for (int part = 0; part < count; part++) {
+		load<4>(parts + part * n, left, false, v);
 		UNROLL for (int j = 0; j < 4; j++) sum[j] += v[j];
 	}
 	save<4>(out + i, left, wide, sum);
 }
 
 #define ADD_PARTS(name, T) \
-	KERNEL(128) void name(const float *parts, T *out, i64 n, int count, int add) { add_parts(parts, out, n, count, add); } \
+	KERNEL(adders) void name(const float *parts, T *out, i64 n, int count, int add, int ahead) { add_parts(parts, out, n, count, add, ahead); } \
 	EXPORT(name)
 
 ADD_PARTS(gemm_add_parts_f32, float)
