@@ -20,7 +20,7 @@ func BenchmarkTiles(b *testing.B) {
 	benchTiles(b, e, "linear-grad-w", rows(10856), 4608, 1536)
 	benchTiles(b, e, "linear-grad-w", rows(10856), 6144, 1536)
 	benchTiles(b, e, "linear-grad-x", []int{32}, 13824, 1536)
-	for _, m := range []int{10856, 8192} {
+	for _, m := range []int{10856, 8192, 2664} {
 		benchTiles(b, e, "linear-grad-w", rows(m), peerRank, 1536)
 		benchTiles(b, e, "linear-grad-w", rows(m), 1536, peerRank)
 		benchTiles(b, e, "linear-grad-x", rows(m), 1536, peerRank)

@@ -54,7 +54,8 @@ func (e *emitter) operand(at cuda.Ptr, size, k, rows int, byK bool) cuda.TensorM
 	}
 	t := cuda.Tiles{Type: cuda.BFloat16, Address: at, Sizes: []int{k, size}, Box: []int{64, rows}, Swizzle: 128}
 	if !byK {
-		t.Sizes, t.Box = []int{size, k}, []int{64, 64}
+		columns := min(64, rows)
+		t.Sizes, t.Box, t.Swizzle = []int{size, k}, []int{columns, 64}, 2*columns
 	}
 	t.Strides = []int{2 * t.Sizes[0]}
 	return e.encode(t)

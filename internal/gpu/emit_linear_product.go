@@ -111,7 +111,11 @@ func (e *emitter) multiply(p product) {
 
 // multiplyBy emits p for a family and a tile.
 func (e *emitter) multiplyBy(f family, t tile, p product) {
-	if f == staged {
+	switch {
+	case t.n == narrowest:
+		e.multiplyNarrow(t, p)
+		return
+	case f == staged:
 		e.multiplyStaged(t, p)
 		return
 	}

@@ -23,6 +23,8 @@ func (e *emitter) tiles(f family, p product) []tile {
 		return []tile{{128, 128, 1}, {64, 64, 0.3}}
 	case f == mma:
 		return []tile{{128, 128, 1}, {64, 64, 0.35}}
+	case p.n <= narrowest && p.plain():
+		return []tile{{128, narrowest, 0.25}, {64, narrowest, 0.2}, {128, 64, 0.3}, {64, 64, 0.2}}
 	case p.n <= 64:
 		// What takes their time is to fetch rows of both operands.
 		return []tile{{128, 64, 0.3}, {64, 64, 0.2}}

@@ -21,9 +21,9 @@ func TestTiles(t *testing.T) {
 	if q.device.hopper {
 		families = append(families, staged)
 	}
-	for _, s := range [][3]int{{304, 520, 136}, {136, 776, 1000}, {8, 8, 64}} {
+	for _, s := range [][3]int{{304, 520, 136}, {136, 776, 1000}, {8, 8, 64}, {136, 40, 136}, {136, 32, 1352}, {200, 24, 136}} {
 		for f := rowRow; f <= colCol; f++ {
-			for _, what := range []string{"low rank", "gelu", "residual", "wide", "added", "parts"} {
+			for _, what := range []string{"plain", "low rank", "gelu", "residual", "wide", "added", "parts"} {
 				if f == colCol && !slices.Contains([]string{"wide", "added", "parts"}, what) {
 					continue
 				}
@@ -66,7 +66,7 @@ func newTileCase(t *testing.T, q *Queue, f form, s [3]int, what string) tileCase
 		c.split = 64
 	}
 	c.wide, c.add = slices.Contains([]string{"residual", "wide", "added", "parts"}, what), what == "added"
-	if !c.wide || c.x != 0 {
+	if what != "plain" && (!c.wide || c.x != 0) {
 		values := make([]float32, c.n)
 		for i := range values {
 			values[i] = float32(i%17) - 8

@@ -6,6 +6,8 @@
 //	gemm_mma.cu   f32, bf16  TF32, bfloat16 mma   n, and all row lengths, multiples of 8
 //	gemm_sm90.cu  bf16       wgmma, Hopper only   n, and all row lengths, multiples of 8
 //
+// and gemm_narrow_sm90.cu what gemm_sm90.cu computes, where n is small and sums are all there is.
+//
 // Kernels that want multiples of 8 want addresses that are multiples of 16 bytes, too. Sums of
 // partial products, and of columns, are in gemm_sums.cu. Every element of a product is one sum
 // in the order of k, whatever the tile: so rows do not depend on how many there are.

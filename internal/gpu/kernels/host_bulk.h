@@ -139,6 +139,11 @@ DEVICE void mbar_wait(u32 b, int parity) {
 }
 DEVICE void fence_async() {}
 #define PARAMETER(kernel, number, variable) ((const u8 *)&variable)
+DEVICE void touch(const void *p) {
+	volatile u32 r = *(const u32 *)p;
+	(void)r;
+}
+DEVICE void prefetch_map(const void *map) { touch(map); }
 DEVICE void tile_load(u32 to, const void *map, u32 b, int x, int y) { gpu_host::load_tile(to, map, b, 2, x, y, 0); }
 DEVICE void tile_load(u32 to, const void *map, u32 b, int x, int y, int z) { gpu_host::load_tile(to, map, b, 3, x, y, z); }
 DEVICE void tile_store(const void *map, u32 from, int x, int y, int z) { gpu_host::store_tile(map, from, 3, x, y, z); }
@@ -147,10 +152,6 @@ DEVICE void store_wait() {
 	gpu_host::bulk_stores &s = gpu_host::stores[gpu_host::m.current];
 	while (s.done < s.committed)
 		gpu_host::wait({&s.done, ~0ull, s.done}, "store_wait");
-}
-DEVICE void touch(const void *p) {
-	volatile u32 r = *(const u32 *)p;
-	(void)r;
 }
 DEVICE void bulk_load(u32 to, const void *from, int bytes, u32 b) {
 	if ((u64)from % 16 != 0 || bytes <= 0 || bytes % 16 != 0)

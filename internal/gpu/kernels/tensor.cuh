@@ -122,6 +122,9 @@ DEVICE void fence_async() { asm volatile("fence.proxy.async.shared::cta;" ::: "m
 		(const u8 *)address; \
 	})
 
+// prefetch_map asks for a tensor map, so that what uses it first need not wait for it.
+DEVICE void prefetch_map(const void *map) { asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory"); }
+
 // tile_load begins the copy of the box of a tensor map that starts at (x, y) or (x, y, z), x
 // fastest, zero outside of the tensor; barrier b gets its bytes.
 DEVICE void tile_load(u32 to, const void *map, u32 b, int x, int y) {
@@ -175,8 +178,9 @@ template <int n> DEVICE void wgmma_done(float (&d)[n]) {
 // 8 columns after another. Operands in shared memory are descriptors, see matrix; ta, tb say
 // that they are stored with rows of equal k, 64 wide. wgmma_registers takes a from registers,
 // laid out as mma_bf16's.
+#define GPU_R16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define GPU_R32 \
-	"%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+	GPU_R16 ", " \
 	"%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define GPU_R64 \
 	GPU_R32 ", " \
@@ -192,13 +196,14 @@ template <int n> DEVICE void wgmma_done(float (&d)[n]) {
 	GPU_R96 ", " \
 	"%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
 	"%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
-#define GPU_D16(i) GPU_D4(i), GPU_D4(i + 4), GPU_D4(i + 8), GPU_D4(i + 12)
-#define GPU_D4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
-#define GPU_D32 GPU_D16(0), GPU_D16(16)
-#define GPU_D64 GPU_D32, GPU_D16(32), GPU_D16(48)
-#define GPU_D80 GPU_D64, GPU_D16(64)
-#define GPU_D96 GPU_D80, GPU_D16(80)
-#define GPU_D128 GPU_D96, GPU_D16(96), GPU_D16(112)
+#define GPU_AT16(i) GPU_AT4(i), GPU_AT4(i + 4), GPU_AT4(i + 8), GPU_AT4(i + 12)
+#define GPU_AT4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define GPU_D16 GPU_AT16(0)
+#define GPU_D32 GPU_AT16(0), GPU_AT16(16)
+#define GPU_D64 GPU_D32, GPU_AT16(32), GPU_AT16(48)
+#define GPU_D80 GPU_D64, GPU_AT16(64)
+#define GPU_D96 GPU_D80, GPU_AT16(80)
+#define GPU_D128 GPU_D96, GPU_AT16(96), GPU_AT16(112)
 #define GPU_WGMMA(columns, count) \
 	template <int ta, int tb> DEVICE void wgmma(float (&d)[count], u64 a, u64 b, int add) { \
 		asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %[add], 0;\nwgmma.mma_async.sync.aligned.m64n" #columns \
@@ -211,6 +216,7 @@ template <int n> DEVICE void wgmma_done(float (&d)[n]) {
 					 : GPU_D##count \
 					 : [a0] "r"(a[0]), [a1] "r"(a[1]), [a2] "r"(a[2]), [a3] "r"(a[3]), [b] "l"(b), [add] "r"(add), [tb] "n"(tb) : "memory"); \
 	}
+GPU_WGMMA(32, 16)
 GPU_WGMMA(64, 32)
 GPU_WGMMA(128, 64)
 GPU_WGMMA(160, 80)
@@ -225,3 +231,6 @@ GPU_WGMMA(256, 128)
 DEVICE u64 matrix(u32 address, u32 leading = 8192) {
 	return (u64)(address >> 4 & 0x3fff) | (u64)(leading >> 4) << 16 | (u64)(1024 >> 4) << 32 | 1ull << 62;
 }
+
+// matrix_half is matrix for rows of 64 bytes, eight of which begin at a multiple of 512.
+DEVICE u64 matrix_half(u32 address) { return (u64)(address >> 4 & 0x3fff) | (u64)(512 >> 4) << 32 | 2ull << 62; }
