@@ -14,12 +14,12 @@ func (p product) plain() bool {
 
 // multiplyNarrow emits p, which is plain and no wider than its tiles.
 func (e *emitter) multiplyNarrow(t tile, p product) {
-	const warp, most, more = 32, 18, 1024 + 2*8*18 // a warp asks; the most stages; alignment and barriers
+	const warp, most, more = 32, 9, 1024 + 2*8*9 // a warp asks; the most stages; alignment and barriers
 	split, stage := p.split, 2*64*(t.m+t.n)
 	if split == 0 {
 		split = p.k
 	}
-	stages := min(most, ringBytes/stage)
+	stages := min(most, ringBytes/2/stage) // so that a multiprocessor has room for two blocks
 	maps := words([]cuda.TensorMap{
 		e.operand(p.a, p.m, p.k, t.m, p.form != colCol),
 		e.operand(p.b, p.n, p.k, t.n, p.form == rowRow),

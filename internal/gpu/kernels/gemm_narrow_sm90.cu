@@ -5,7 +5,7 @@
 // stores its results, which are few, from registers.
 #include "gemm_sm90.cuh"
 
-enum { most_narrow = 18 }; // stages
+enum { most_narrow = 9 }; // stages
 
 // narrow_maps are those of a and b in tensor_maps; boxes of b are 32 columns wide.
 struct narrow_maps {
