@@ -46,6 +46,24 @@ func (a *guardArena) free() {
 	a.maps = nil
 }
 
+// The micro-kernel of split products reads up to a step beyond a panel, which grow leaves room
+// for: packed matrices at the end of what the process may read.
+func TestSplitPanelsEndInside(t *testing.T) {
+	arena := guardArena{t: t}
+	defer arena.free()
+	for _, k := range []int{32, 45, 700} {
+		const n, m = 64, 49
+		size := parts * n * padded(k, stepK)
+		room := arena.slice((size+readAhead)/2, false) // float32
+		p := Packed{panels: unsafe.Slice((*uint16)(unsafe.Pointer(&room[0])), size)}
+		p.PackSplit(true, n, k, make([]float32, n*k), k)
+		if &p.panels[0] != (*uint16)(unsafe.Pointer(&room[0])) {
+			t.Fatal("the memory was not used")
+		}
+		GemmPacked(false, m, make([]float32, m*k), k, &p, nil, make([]float32, m*n), n, nil)
+	}
+}
+
 // No function reads or writes outside of its arguments, by even one element:
 // the process would die of a segmentation fault.
 func TestKernelsStayInside(t *testing.T) {
@@ -65,6 +83,7 @@ func TestKernelsStayInside(t *testing.T) {
 					checkProduct(t, r, gemmCase{n, 46 - n, n}, form&1 > 0, form&2 > 0, form&4 > 0, Gemm, gemmNaive)
 					checkProduct(t, r, gemmCase{61, n, 70}, form&1 > 0, form&2 > 0, form&4 > 0, Gemm, gemmNaive)
 					checkProduct(t, r, gemmCase{n, 46 - n, 70 - n}, form&1 > 0, form&2 > 0, form&4 > 0, GemmSplit, gemmSplitNaive)
+					checkProduct(t, r, gemmCase{n + 16, 46 + n%20, 31 + n%3}, form&1 > 0, form&2 > 0, form&4 > 0, GemmSplit, gemmSplitNaive)
 					arena.free()
 				}
 			}

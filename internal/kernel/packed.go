@@ -30,7 +30,8 @@ func (p *Packed) Pack(tb bool, n, k int, b []float32, ld int) {
 }
 
 // PackSplit is Pack for split products, as those of [GemmSplit] are: GemmPacked makes them with
-// what it packs, which takes 6 bytes per element, at every level. It does not keep b.
+// what it packs, which takes 6 bytes per element, at every level. It does not keep b. Packing
+// costs about as much as a product of 40 rows.
 func (p *Packed) PackSplit(tb bool, n, k int, b []float32, ld int) {
 	checkFactor(b, k, n, ld, tb)
 	*p = Packed{n: n, k: k, ready: true, split: true, data: p.data, panels: packedSplit(p.panels, n, k, splitFactor{b, ld, tb, true})}

@@ -4,10 +4,9 @@ import "math"
 
 // Split products take a float32 as a sum of three bfloat16, its parts: the first rounds it to
 // 8 bits, the second what is left of it, and the third is the rest, exactly. Of the nine
-// products of parts of two factors the six largest count; those that do not are at most 2⁻²³
-// of the whole. (Henry, Tang and Heinecke, "Leveraging the bfloat16 Artificial Intelligence
-// Datatype For Higher-Precision Computations", 2019, have the scheme.) The instructions of AMX
-// for bfloat16 have room for this more than twice as fast as float32 takes with AVX-512.
+// products of parts of two factors the six largest count; those that do not are less than 2⁻²³
+// of the whole. AMX makes sixteen products of bfloat16 in the time of one of float32 with
+// AVX-512, so six leave room for being more than twice as fast.
 //
 // The arithmetic is that of TDPBF16PS, in steps of 32 of k, whatever the machine: see multiply.
 // So split products are as reproducible as the others, but they have other bits.
@@ -43,27 +42,27 @@ func panelLen(k int) int { return (k + stepK - 1) / stepK * stepSize }
 // along k. Where numbers along k lie side by side, the former is what reading rows gives;
 // where they lie in rows of their own, the latter. The other way round, 16 by 16 pairs are
 // transposed.
-func (f splitFactor) pack(panel []uint16, i, n, p, k int) {
-	panel = panel[:panelLen(k)]
+func (f splitFactor) pack(to []uint16, i, n, p, k int) {
+	to = to[:panelLen(k)]
 	switch {
-	case n < 32:
-		clear(panel)
+	case n < panel:
+		clear(to)
 	case k%stepK != 0:
-		clear(panel[len(panel)-stepSize:])
+		clear(to[len(to)-stepSize:])
 	}
 	if f.along {
 		for h := 0; h < n; h += 16 {
-			splitRows(panel[h/16*tileSize:], f.data[(i+h)*f.ld+p:], f.ld, min(16, n-h), k)
+			splitRows(to[h/16*tileSize:], f.data[(i+h)*f.ld+p:], f.ld, min(16, n-h), k)
 		}
 	} else {
-		splitPairs(panel, f.data[p*f.ld+i:], f.ld, n, k)
+		splitPairs(to, f.data[p*f.ld+i:], f.ld, n, k)
 	}
 	if f.along == f.right {
-		transposePairs(panel)
+		transposePairs(to)
 	}
 }
 
-// splitRows splits rows ≤ 16 rows of k numbers: row r becomes row r of tiles.
+// splitRowsGo splits k numbers of each of at most 16 rows: row r becomes row r of tiles.
 func splitRowsGo(dst []uint16, src []float32, ld, rows, k int) {
 	for r := range rows {
 		for p, x := range src[r*ld : r*ld+k] {
@@ -72,7 +71,7 @@ func splitRowsGo(dst []uint16, src []float32, ld, rows, k int) {
 	}
 }
 
-// splitPairs splits k rows of n ≤ 32 columns: rows 2r and 2r+1 become row r of tiles.
+// splitPairsGo splits k rows of at most 32 columns: rows 2r and 2r+1 become row r of tiles.
 func splitPairsGo(dst []uint16, src []float32, ld, n, k int) {
 	for p := range k {
 		at := p/stepK*stepSize + p%stepK/2*stepK + p%2
@@ -82,7 +81,7 @@ func splitPairsGo(dst []uint16, src []float32, ld, n, k int) {
 	}
 }
 
-// putParts stores the parts of x, partSize apart. Infinities and NaN have a part that is one.
+// putParts stores the parts of x, partSize apart. Where x is infinite or NaN, the last is NaN.
 func putParts(dst []uint16, x float32) {
 	for i := range parts {
 		bits := math.Float32bits(x)

@@ -77,8 +77,8 @@ func (x strip) multiplyAVX2(c []float32, ldc int, first []float32, ldf, m int) {
 
 // splitRows is splitRowsGo.
 func splitRows(dst []uint16, src []float32, ld, rows, k int) {
-	if AMX() {
-		splitRowsAMX(&dst[0], &src[0], 4*uintptr(ld), rows, k)
+	if level == AVX512 {
+		splitRows512(&dst[0], &src[0], 4*uintptr(ld), rows, k)
 	} else {
 		splitRowsGo(dst, src, ld, rows, k)
 	}
@@ -86,8 +86,8 @@ func splitRows(dst []uint16, src []float32, ld, rows, k int) {
 
 // splitPairs is splitPairsGo.
 func splitPairs(dst []uint16, src []float32, ld, n, k int) {
-	if AMX() {
-		splitPairsAMX(&dst[0], &src[0], 4*uintptr(ld), k, columns(n))
+	if level == AVX512 {
+		splitPairs512(&dst[0], &src[0], 4*uintptr(ld), k, columns(n))
 	} else {
 		splitPairsGo(dst, src, ld, n, k)
 	}
@@ -95,7 +95,7 @@ func splitPairs(dst []uint16, src []float32, ld, n, k int) {
 
 // transposePairs is transposePairsGo.
 func transposePairs(panel []uint16) {
-	if !AMX() {
+	if level != AVX512 {
 		transposePairsGo(panel)
 		return
 	}

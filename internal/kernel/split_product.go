@@ -8,11 +8,16 @@ import "unsafe"
 // zero throughout. Two calls over two parts of k have the bits of one where the first has a
 // multiple of 32.
 //
-// Results are as close to the exact ones as Gemm's as long as all numbers are; factors of
-// 3.3e38 and more, which round to infinity, give NaN, and products of parts below 2⁻¹²⁶ are
-// lost.
+// Factors of 3.397e38 and more round to infinity and give NaN; products of parts below 2⁻¹²⁶
+// are lost.
 func GemmSplit(ta, tb bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, acc bool) {
+	if k < 0 {
+		panic(badDimension)
+	}
 	checkMatrix(c, m, n, ldc)
+	if m == 0 || n == 0 {
+		return
+	}
 	checkFactor(a, m, k, lda, ta)
 	checkFactor(b, k, n, ldb, tb)
 	g := splitProduct{
@@ -34,81 +39,95 @@ type splitProduct struct {
 }
 
 // Blocking: of k at most splitK are in a panel; of A about splitA elements, with their parts,
-// stay in the second-level cache, while panels of B pass by. An epilogue finds splitN columns.
+// stay in the second-level cache, while panels of B pass by. B is packed splitB columns at a
+// time. An epilogue finds splitN columns.
 const (
 	splitK = 640
 	splitA = 128 << 10
+	splitB = 1024
 	splitN = 128
 )
 
 // splitBlock returns the size of the blocks that k is cut in.
 func splitBlock(k int) int { return padded(evenly(max(k, 1), splitK), stepK) }
 
+// run computes the product; m and n are not 0.
 func (g *splitProduct) run() {
-	if g.k == 0 && !g.acc {
-		for i := range g.m {
-			fill(g.c[i*g.ldc:i*g.ldc+g.n], g.bias, 0)
-		}
-		g.then.apply(g.c, g.ldc, g.n, 0, g.m, 0, g.n)
-	}
-	if g.m == 0 || g.n == 0 || g.k == 0 {
+	if g.k == 0 {
+		g.withoutTerms()
 		return
 	}
 	s := borrow()
 	defer giveBack(s)
-	kc := splitBlock(g.k)
+	kc, nc := splitBlock(g.k), splitB
+	if g.packed != nil {
+		nc = g.n
+	}
 	for p := 0; p < g.k; p += kc {
-		g.slab(s, p, min(kc, g.k-p))
+		for j := 0; j < g.n; j += nc {
+			g.slab(s, p, min(kc, g.k-p), j, min(nc, g.n-j))
+		}
 	}
 }
 
-// slab adds A[:,p:p+k]·B[p:p+k,:] to C. B is packed, if it is not, when it is first needed.
-func (g *splitProduct) slab(s *scratch, p, k int) {
+// withoutTerms is run for k = 0.
+func (g *splitProduct) withoutTerms() {
+	if !g.acc {
+		for i := range g.m {
+			fill(g.c[i*g.ldc:i*g.ldc+g.n], g.bias, 0)
+		}
+	}
+	g.then.apply(g.c, g.ldc, g.n, 0, g.m, 0, g.n)
+}
+
+// slab adds A[:,p:p+k]·B[p:p+k,j:j+n] to columns j to j+n of C. B is packed, if it is not, when
+// it is first needed.
+func (g *splitProduct) slab(s *scratch, p, k, j, n int) {
 	height := panelLen(k)
-	mc := padded(evenly(g.m, max(splitA/(panel*k), 1)*panel), panel)
-	b := g.panelsOfB(s, p, k, g.m > mc)
+	most := max(splitA/(panel*padded(k, stepK)), 1) * panel
+	mc := padded(evenly(g.m, most), panel)
+	b := g.roomForB(s, p, k, j, n, g.m > mc)
 	for i := 0; i < g.m; i += mc {
 		m := min(mc, g.m-i)
 		a := grow(&s.splitA, padded(m, panel)/panel*height)
 		for r := 0; r < m; r += panel {
 			g.a.pack(a[r/panel*height:], i+r, min(panel, m-r), p, k)
 		}
-		for j := 0; j < g.n; j += splitN {
-			n := min(splitN, g.n-j)
-			for at := j; at < j+n; at += panel {
-				cols := min(panel, g.n-at)
+		for at := 0; at < n; at += splitN {
+			cols := min(splitN, n-at)
+			for q := at; q < at+cols; q += panel {
 				if g.packed == nil && i == 0 {
-					g.b.pack(b.of(at), at, cols, p, k)
+					g.b.pack(b.of(q), j+q, min(panel, n-q), p, k)
 				}
-				g.strip(s, strip{a, b.of(at), height}, p, i, m, at, cols)
+				g.strip(s, strip{a, b.of(q), height}, p, i, m, j+q, min(panel, n-q))
 			}
 			if p+k == g.k {
-				g.then.apply(g.c, g.ldc, g.n, i, m, j, n)
+				g.then.apply(g.c, g.ldc, g.n, i, m, j+at, cols)
 			}
 		}
 	}
 }
 
-// panels are those of B: all of them, or one place for all.
-type panels struct {
+// columnPanels are panels of B side by side.
+type columnPanels struct {
 	data   []uint16
 	height int // from one to the next; 0: they have one place
 }
 
 // of returns the panel that begins with column j.
-func (b panels) of(j int) []uint16 { return b.data[j/panel*b.height:] }
+func (b columnPanels) of(j int) []uint16 { return b.data[j/panel*b.height:] }
 
-// panelsOfB returns B[p:p+k,:] in panels if it is packed already, or else room for them: for
+// roomForB returns B[p:p+k,j:j+n] in panels if it is packed already, or else room for them: for
 // all, or for one if they are not needed again.
-func (g *splitProduct) panelsOfB(s *scratch, p, k int, again bool) panels {
+func (g *splitProduct) roomForB(s *scratch, p, k, j, n int, again bool) columnPanels {
 	height := panelLen(k)
 	switch {
 	case g.packed != nil:
-		return panels{g.packed[p*parts*padded(g.n, panel):], height}
+		return columnPanels{g.packed[p*parts*padded(g.n, panel)+j/panel*height:], height}
 	case again:
-		return panels{grow(&s.splitB, padded(g.n, panel)/panel*height), height}
+		return columnPanels{grow(&s.splitB, padded(n, panel)/panel*height), height}
 	}
-	return panels{grow(&s.splitB, height), 0}
+	return columnPanels{grow(&s.splitB, height), 0}
 }
 
 // A strip is panels of A, height apart, and one of B.
@@ -130,12 +149,11 @@ func (g *splitProduct) strip(s *scratch, x strip, p, i, m, j, n int) {
 	if whole > 0 {
 		g.inPlace(x, p, g.c[i*g.ldc+j:], whole, j)
 	}
-	for r := whole &^ 31; r < m; r += panel {
-		if r+16 == whole { // the lower half of a panel that is not whole
-			g.beside(s, strip{x.a[r/panel*x.height+tileSize:], x.b, x.height}, p, i+r+16, m-r-16, j, n)
-		} else {
-			g.beside(s, strip{x.a[r/panel*x.height:], x.b, x.height}, p, i+r, min(panel, m-r), j, n)
-		}
+	for r := whole; r < m; {
+		half, rows := r%panel/16, min(panel-r%panel, m-r) // half: the upper one is in place
+		y := strip{x.a[r/panel*x.height+half*tileSize:], x.b, x.height}
+		g.beside(s, y, p, i+r, rows, j, n)
+		r += rows
 	}
 }
 
@@ -162,9 +180,7 @@ func (g *splitProduct) beside(s *scratch, x strip, p, i, m, j, n int) {
 			fill(row, g.bias, j)
 		}
 	}
-	if m > 0 {
-		x.multiply(rows, panel, rows, panel, padded(m, 16))
-	}
+	x.multiply(rows, panel, rows, panel, padded(m, 16))
 	for r := range m {
 		copy(g.c[(i+r)*g.ldc+j:][:n], rows[r*panel:])
 	}
@@ -179,12 +195,15 @@ func fill(x, bias []float32, j int) {
 	}
 }
 
-// grow returns n elements of what buffer holds, aligned to a cache line, with as much behind as
-// the micro-kernel reads ahead: a step.
+// readAhead is how much the micro-kernel reads beyond a panel, or the lower half of one.
+const readAhead = stepSize + tileSize
+
+// grow returns n elements of what buffer holds, aligned to a cache line, with room behind for
+// what the micro-kernel reads ahead.
 func grow[T uint16 | float32](buffer *[]T, n int) []T {
 	if cap(*buffer) < n {
 		const line = 16 // float32
-		x := Make((n*int(unsafe.Sizeof(T(0)))+2*(stepSize+tileSize))/4 + line)
+		x := Make((n*int(unsafe.Sizeof(T(0)))+2*readAhead)/4 + line)
 		for uintptr(unsafe.Pointer(&x[0]))%64 != 0 {
 			x = x[1:]
 		}
@@ -193,19 +212,19 @@ func grow[T uint16 | float32](buffer *[]T, n int) []T {
 	return (*buffer)[:n]
 }
 
-// packedSplit returns all panels of b in the memory of panels if that is large enough: for
+// packedSplit returns all panels of b in the memory of to if that is large enough: for
 // each block of k, those of 32 columns after each other.
-func packedSplit(panels []uint16, n, k int, b splitFactor) []uint16 {
+func packedSplit(to []uint16, n, k int, b splitFactor) []uint16 {
 	columns := padded(n, panel)
-	panels = grow(&panels, parts*columns*padded(k, stepK))
+	to = grow(&to, parts*columns*padded(k, stepK))
 	kc := splitBlock(k)
 	for p := 0; p < k; p += kc {
 		height := min(kc, k-p)
 		for j := 0; j < n; j += panel {
-			b.pack(panels[p*parts*columns+j/panel*panelLen(height):], j, min(panel, n-j), p, height)
+			b.pack(to[p*parts*columns+j/panel*panelLen(height):], j, min(panel, n-j), p, height)
 		}
 	}
-	return panels
+	return to
 }
 
 // multiplyGo is strip.multiply as the definition of split products has it: C = first + A·B for

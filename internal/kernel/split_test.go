@@ -80,7 +80,7 @@ func TestPartsAreExact(t *testing.T) {
 }
 
 var splitCases = []gemmCase{
-	{1, 1, 1}, {3, 5, 0}, {1, 40, 7}, {16, 32, 16}, {17, 31, 33}, {32, 32, 32}, {33, 64, 64}, {48, 65, 100}, {61, 33, 31}, {40, 20, 600}, {2, 70, 1100}, {200, 32, 550},
+	{0, 5, 3}, {3, 0, 5}, {1, 1, 1}, {3, 5, 0}, {1, 40, 7}, {16, 32, 16}, {17, 31, 33}, {32, 32, 32}, {33, 64, 64}, {48, 65, 100}, {61, 33, 31}, {40, 20, 600}, {2, 70, 1100}, {200, 32, 550},
 }
 
 func TestGemmSplitEqualsNaive(t *testing.T) {
@@ -153,7 +153,8 @@ func TestFMAFlushes(t *testing.T) {
 	}
 }
 
-// Split products of layers' shapes are closer to the exact ones than products in float32 are.
+// Sums of some dozens of split products and more, of numbers of like size, are closer to the
+// exact ones than those of products in float32 are.
 func TestGemmSplitIsAccurate(t *testing.T) {
 	const m, n = 8, 40
 	r := rand.New(rand.NewPCG(3, 3))
@@ -219,22 +220,53 @@ func TestPackSplitEqualsGemmSplit(t *testing.T) {
 	}
 }
 
-// A row of a split product has the same bits in any batch, and a product in two parts of k,
-// the first of whole steps, those of the whole.
+// A row of a split product has the same bits in any batch, also in one of several blocks of rows
+// and columns, and a product in two parts of k, the first of whole steps, those of the whole.
 func TestGemmSplitIsInvariant(t *testing.T) {
-	const rows, n, k, cut = 77, 70, 900, 20 * stepK
+	const rows, n, k, cut = 450, splitB + 70, 700, 15 * stepK
 	splitLevels(t, func(t *testing.T) {
+		if Current() == Portable {
+			t.Skip("slow; portable code has the same blocks")
+		}
 		r := rand.New(rand.NewPCG(2, 2))
 		a, b := random(r, rows*k), random(r, n*k)
-		all, one, parts := make([]float32, rows*n), make([]float32, n), make([]float32, rows*n)
+		all, some, parts := make([]float32, rows*n), make([]float32, panel*n), make([]float32, rows*n)
 		GemmSplit(false, true, rows, n, k, a, k, b, k, all, n, false)
+		for i := 0; i < rows; i += panel {
+			m := min(panel, rows-i)
+			GemmSplit(false, true, m, n, k, a[i*k:], k, b, k, some, n, false)
+			sameBits(t, fmt.Sprintf("rows from %d on", i), some[:m*n], all[i*n:(i+m)*n])
+		}
 		for _, i := range []int{0, 15, 16, 40, rows - 1} {
-			GemmSplit(false, true, 1, n, k, a[i*k:], k, b, k, one, n, false)
-			sameBits(t, "one row", one, all[i*n:(i+1)*n])
+			GemmSplit(false, true, 1, n, k, a[i*k:], k, b, k, some, n, false)
+			sameBits(t, "one row", some[:n], all[i*n:(i+1)*n])
 		}
 		GemmSplit(false, true, rows, n, cut, a, k, b, k, parts, n, false)
 		GemmSplit(false, true, rows, n, k-cut, a[cut:], k, b[cut:], k, parts, n, true)
 		sameBits(t, "two calls", parts, all)
+	})
+}
+
+// An epilogue is applied once to every element, whatever the blocks.
+func TestEpilogueOfSplitProducts(t *testing.T) {
+	const samples, tokens, n, k, step = 19, 23, 150, 700, 200
+	const m = samples * tokens
+	splitLevels(t, func(t *testing.T) {
+		if Current() == Portable {
+			t.Skip("slow; portable code has the same blocks")
+		}
+		r := rand.New(rand.NewPCG(7, 8))
+		a, w, x, gate := random(r, m*k), random(r, n*k), random(r, m*n), random(r, samples*step)
+		var p Packed
+		p.PackSplit(true, n, k, w, k)
+		got, want := make([]float32, m*n), make([]float32, m*n)
+		GemmPacked(false, m, a, k, &p, nil, got, n, &Epilogue{X: x, Gate: gate, Tokens: tokens, GateStep: step})
+		GemmPacked(false, m, a, k, &p, nil, want, n, nil)
+		for b := range samples {
+			at := b * tokens * n
+			GatedResidual(want[at:], x[at:], gate[b*step:], want[at:], tokens, n)
+		}
+		sameBits(t, "gated residual", got, want)
 	})
 }
 

@@ -230,8 +230,8 @@ step:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0; // TILERELEASE
 	RET
 
-// func splitRowsAMX(dst *uint16, src *float32, srcRow uintptr, rows, k int)
-TEXT ·splitRowsAMX(SB), NOSPLIT, $0-40
+// func splitRows512(dst *uint16, src *float32, srcRow uintptr, rows, k int)
+TEXT ·splitRows512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ srcRow+16(FP), R8
@@ -318,8 +318,8 @@ done:
 	VZEROUPPER
 	RET
 
-// func splitPairsAMX(dst *uint16, src *float32, srcRow uintptr, k int, mask uint64)
-TEXT ·splitPairsAMX(SB), NOSPLIT, $0-40
+// func splitPairs512(dst *uint16, src *float32, srcRow uintptr, k int, mask uint64)
+TEXT ·splitPairs512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ srcRow+16(FP), R8

@@ -19,7 +19,7 @@ const (
 )
 
 // Registers that the tile instructions take as a base here, by the number in their code.
-var bases = map[string]int{"CX": 1, "DX": 2, "BX": 3, "SI": 6, "DI": 7}
+var bases = map[string]int{"DX": 2, "BX": 3, "SI": 6}
 
 // Go's assembler does not know AMX: its instructions are written as bytes (Intel's manual,
 // volume 2, chapters on TILELOADD, TILESTORED, TDPBF16PS, LDTILECFG, TILERELEASE, TILEZERO).
@@ -231,12 +231,8 @@ func nextBlock(s *source) {
 // writeTileShape defines the configuration in which all eight tiles are whole: 16 rows of
 // 64 bytes.
 func writeTileShape(s *source) {
-	words := [8]uint64{0: 1, 6: 0x1010101010101010}
-	for i := 2; i < 6; i++ {
-		if i < 4 {
-			words[i] = 0x0040004000400040
-		}
-	}
+	const columns, rows = 0x0040004000400040, 0x1010101010101010
+	words := [8]uint64{0: 1, 2: columns, 3: columns, 6: rows}
 	fmt.Fprintln(s)
 	for i, w := range words {
 		fmt.Fprintf(s, "DATA wholeTiles<>+%d(SB)/8, $%#016x\n", 8*i, w)

@@ -92,16 +92,16 @@ func tileAMXx1(t *block32)
 //go:noescape
 func tileAMXx2(t *block32)
 
-// splitRowsAMX splits rows > 0 rows of k numbers, srcRow bytes apart, as splitRows does.
+// splitRows512 splits rows > 0 rows of k numbers, srcRow bytes apart, as splitRows does.
 //
 //go:noescape
-func splitRowsAMX(dst *uint16, src *float32, srcRow uintptr, rows, k int)
+func splitRows512(dst *uint16, src *float32, srcRow uintptr, rows, k int)
 
-// splitPairsAMX splits k > 0 rows of up to 32 columns, those in mask, srcRow bytes apart, as
+// splitPairs512 splits k > 0 rows of up to 32 columns, those in mask, srcRow bytes apart, as
 // splitPairs does.
 //
 //go:noescape
-func splitPairsAMX(dst *uint16, src *float32, srcRow uintptr, k int, mask uint64)
+func splitPairs512(dst *uint16, src *float32, srcRow uintptr, k int, mask uint64)
 
 // chains256 adds to 2 rows of 16 columns of C, in AVX2, with the bits of AMX.
 //

@@ -2,10 +2,10 @@ package main
 
 import "fmt"
 
-// splitRows writes splitRowsAMX: rows along k become rows of tiles.
+// splitRows writes splitRows512: rows along k become rows of tiles.
 func splitRows(s *source) {
-	fmt.Fprint(s, "\n// func splitRowsAMX(dst *uint16, src *float32, srcRow uintptr, rows, k int)")
-	s.text("splitRowsAMX", 40)
+	fmt.Fprint(s, "\n// func splitRows512(dst *uint16, src *float32, srcRow uintptr, rows, k int)")
+	s.text("splitRows512", 40)
 	s.op("MOVQ dst+0(FP), DI")
 	s.op("MOVQ src+8(FP), SI")
 	s.op("MOVQ srcRow+16(FP), R8")
@@ -89,10 +89,10 @@ func rowStep(s *source) {
 	}
 }
 
-// splitPairs writes splitPairsAMX: pairs of rows across k become rows of tiles.
+// splitPairs writes splitPairs512: pairs of rows across k become rows of tiles.
 func splitPairs(s *source) {
-	fmt.Fprint(s, "\n// func splitPairsAMX(dst *uint16, src *float32, srcRow uintptr, k int, mask uint64)")
-	s.text("splitPairsAMX", 40)
+	fmt.Fprint(s, "\n// func splitPairs512(dst *uint16, src *float32, srcRow uintptr, k int, mask uint64)")
+	s.text("splitPairs512", 40)
 	s.op("MOVQ dst+0(FP), DI")
 	s.op("MOVQ src+8(FP), SI")
 	s.op("MOVQ srcRow+16(FP), R8")
