@@ -8,10 +8,17 @@ import (
 
 // What programs make of weights follows the weights: after a change, of the base or of the
 // adapter, with another base, in a copy, and at another level a replica computes what a new
-// one does.
+// one does, in float32 and in split products, and its gradients, before and after velocities.
 func TestMatricesFollowTheWeights(t *testing.T) {
+	for _, split := range []bool{false, true} {
+		matricesFollowTheWeights(t, split)
+	}
+}
+
+func matricesFollowTheWeights(t *testing.T, split bool) {
 	defer kernel.SetLevel(kernel.Current())
 	m := tinyModel()
+	m.Split = split
 	b := tinyBatch(m, 2)
 	if err := m.AddLoRA(LoRA{Rank: 2, Alpha: 4, Targets: []string{"to_q", "proj_out"}}, 1); err != nil {
 		t.Fatal(err)
@@ -30,6 +37,13 @@ func TestMatricesFollowTheWeights(t *testing.T) {
 		}
 		return got
 	}
+	gradient := func(r *Replica) []float32 {
+		grad := make([]float32, r.theta.Size())
+		if _, err := r.Gradient(grad, FlowMatching{}, b); err != nil {
+			t.Fatal(err)
+		}
+		return grad
+	}
 	for _, step := range []struct {
 		name   string
 		change func()
@@ -46,8 +60,15 @@ func TestMatricesFollowTheWeights(t *testing.T) {
 		{"the best level", func() { kernel.SetLevel(kernel.Best()) }},
 	} {
 		step.change()
+		want := gradient(m.NewReplica(Theta{r.theta.Base.Clone(), r.theta.Adapter.Clone()}))
+		if !sameBits(gradient(r), want) {
+			t.Errorf("split %v, %s: not the gradient of the weights", split, step.name)
+		}
 		if !sameBits(velocity(r), fresh(r.theta)) {
-			t.Errorf("%s: not the velocity of the weights", step.name)
+			t.Errorf("split %v, %s: not the velocity of the weights", split, step.name)
+		}
+		if !sameBits(gradient(r), want) {
+			t.Errorf("split %v, %s: after a velocity, not the gradient of the weights", split, step.name)
 		}
 	}
 	kernel.SetLevel(kernel.Portable)

@@ -8,6 +8,7 @@ import (
 	"flowgrpo/internal/config"
 	"flowgrpo/internal/gpu"
 	"flowgrpo/internal/graph"
+	"flowgrpo/internal/kernel"
 	"flowgrpo/policy"
 	"flowgrpo/rollout"
 )
@@ -166,6 +167,13 @@ func (s *Session) pool(theta policy.Theta, batch int, training bool) (*rollout.P
 	p := rollout.NewPool(pool, batch, s.Model.Network.Shape().Dim())
 	p.OnLost = s.devices.report
 	return p, nil
+}
+
+// saySlow makes progress tell that the processor imitates the products that the recipe wants.
+func (s *Session) saySlow(progress Progress) {
+	if s.Model.Split && s.Config.Device.Use != "gpu" && !kernel.AMX() {
+		progress.Say("warning: device.products = %q takes many times as long without AMX; the results are the same", s.Config.Device.Products)
+	}
 }
 
 // largest returns the most samples that a device of a pool takes at a time.

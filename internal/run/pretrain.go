@@ -175,6 +175,7 @@ func (r *pretrainRun) work(ctx context.Context, half bool) error {
 	}
 	r.Model.Recompute = r.Config.Pretrain.Recompute
 	r.Model.Split = split(r.Config.Device.Products)
+	r.saySlow(r.options.Progress)
 	r.devices.onLost = func(f rollout.Failure) { r.folder.lost(f, r.options.Progress) }
 	backends, err := r.devices.backends()
 	if err != nil {

@@ -194,6 +194,7 @@ func EvaluateModel(name string, c *config.Config) (*Target, error) {
 // Draw draws n pictures of every prompt with the ODE in the given number of steps.
 // Equal seeds draw from equal noise.
 func (t *Target) Draw(ctx context.Context, prompts []string, n, steps int, seed int64, progress Progress) ([]task.Image, error) {
+	t.saySlow(progress)
 	t.sayLost(progress)
 	s, err := t.sampler(t.theta, nil)
 	if err != nil {
@@ -221,6 +222,7 @@ func (t *Target) Evaluate(ctx context.Context, progress Progress) (eval.Evaluati
 			"--set rollout.schedule=sd3 --set rollout.shift=%g draws as the model wants it", own, drawn, own)
 	}
 	e := t.evaluator(progress)
+	t.saySlow(progress)
 	t.sayLost(progress)
 	var from *sampler
 	var err error

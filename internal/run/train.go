@@ -10,7 +10,6 @@ import (
 	"flowgrpo/eval"
 	"flowgrpo/grpo"
 	"flowgrpo/internal/config"
-	"flowgrpo/internal/kernel"
 	"flowgrpo/rollout"
 )
 
@@ -140,9 +139,7 @@ func (r *trainRun) prepare(restore func(*trainRun) error) error {
 	}
 	r.judge = s.evaluator(r.options.Progress)
 	r.attend()
-	if s.Model.Split && !kernel.AMX() {
-		r.say("warning: device.products = %q takes many times as long without AMX; the results are the same", s.Config.Device.Products)
-	}
+	s.saySlow(r.options.Progress)
 	return nil
 }
 
