@@ -32,7 +32,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--networks", nargs="*", choices=("glyphs", "wide"), default=("glyphs", "wide"))
+    parser.add_argument("--networks", nargs="+", choices=("glyphs", "wide"), default=("glyphs", "wide"))
     parser.add_argument("--out", type=pathlib.Path)
     args = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
