@@ -42,8 +42,8 @@ func (t Theta) stamp() stamp {
 //	W  or  W + (α/r)·B·A,
 //
 // and its packed forms, none of them to be changed: the forward one, and the backward one if
-// gradient. Split products pack a matrix almost as fast as they read it packed, and a packed one
-// is half as large again: so gradients take the forward form only if velocities have wanted it. The
+// gradient. Packing for split products takes as long as some 40 rows of the product, and a packed
+// matrix is half as large again: so gradients take the forward form only if velocities have wanted it. The
 // matrices of layers without adapter are kept with the base weights, which the reference
 // and the moving average of an adapter share.
 func (m *Model) matrix(t Theta, p Parameter, gradient bool) ([]float32, *graph.Packed) {

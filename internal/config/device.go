@@ -21,8 +21,8 @@ type Device struct {
 	Frozen string `toml:"frozen" oneof:"precision int8"`
 	// How the processor multiplies by the matrices of layers: "float32": in float32;
 	// "bfloat16x3": in products of bfloat16, three for each float32, which are as close to the
-	// exact result and take processors with AMX half the time or less, but all others many times
-	// as long. The bits are the same on every processor, but not those of "float32".
+	// exact result, faster on processors with AMX, and many times slower on all others. The bits
+	// are the same on every processor, but not those of "float32".
 	Products string `toml:"products" oneof:"float32 bfloat16x3"`
 	// Queues of a GPU that sample at the same time: what the processor does for one is hidden
 	// behind the kernels of another. Speed and memory; results do not depend on it.
