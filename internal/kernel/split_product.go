@@ -44,7 +44,7 @@ type splitProduct struct {
 const (
 	splitK = 640
 	splitA = 128 << 10
-	splitB = 1024
+	splitB = 2048
 	splitN = 128
 )
 
