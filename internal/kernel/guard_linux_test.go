@@ -82,8 +82,10 @@ func TestKernelsStayInside(t *testing.T) {
 				for form := range 8 {
 					checkProduct(t, r, gemmCase{n, 46 - n, n}, form&1 > 0, form&2 > 0, form&4 > 0, Gemm, gemmNaive)
 					checkProduct(t, r, gemmCase{61, n, 70}, form&1 > 0, form&2 > 0, form&4 > 0, Gemm, gemmNaive)
-					checkProduct(t, r, gemmCase{n, 46 - n, 70 - n}, form&1 > 0, form&2 > 0, form&4 > 0, GemmSplit, gemmSplitNaive)
-					checkProduct(t, r, gemmCase{n + 16, 46 + n%20, 31 + n%3}, form&1 > 0, form&2 > 0, form&4 > 0, GemmSplit, gemmSplitNaive)
+					if form%4 == n%4 { // naive is slow
+						checkProduct(t, r, gemmCase{n, 46 - n, 70 - n}, form&1 > 0, form&2 > 0, form&4 > 0, GemmSplit, gemmSplitNaive)
+						checkProduct(t, r, gemmCase{n + 16, 46 + n%20, 31 + n%3}, form&1 > 0, form&2 > 0, form&4 > 0, GemmSplit, gemmSplitNaive)
+					}
 					arena.free()
 				}
 			}

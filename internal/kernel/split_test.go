@@ -80,7 +80,7 @@ func TestPartsAreExact(t *testing.T) {
 }
 
 var splitCases = []gemmCase{
-	{0, 5, 3}, {3, 0, 5}, {1, 1, 1}, {3, 5, 0}, {1, 40, 7}, {16, 32, 16}, {17, 31, 33}, {32, 32, 32}, {33, 64, 64}, {48, 65, 100}, {61, 33, 31}, {40, 20, 600}, {2, 70, 1100}, {200, 32, 550},
+	{0, 5, 3}, {3, 0, 5}, {1, 1, 1}, {3, 5, 0}, {1, 40, 7}, {16, 32, 16}, {17, 31, 33}, {32, 32, 32}, {33, 64, 31}, {48, 65, 20}, {61, 33, 31}, {48, 65, 100}, {40, 20, 600}, {2, 70, 1100}, {200, 32, 550},
 }
 
 func TestGemmSplitEqualsNaive(t *testing.T) {
@@ -88,7 +88,7 @@ func TestGemmSplitEqualsNaive(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for i, s := range splitCases {
 			for form := range 8 {
-				if s.m*s.n*s.k > 1<<20 && form != i%8 { // naive is slow
+				if s.m*s.n*s.k > 1<<16 && form != i%8 { // naive is slow
 					continue
 				}
 				checkProduct(t, r, s, form&1 > 0, form&2 > 0, form&4 > 0, GemmSplit, gemmSplitNaive)
@@ -102,7 +102,7 @@ func TestGemmSplitOfAnyBits(t *testing.T) {
 	const m, n, k = 35, 37, 45
 	splitLevels(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 6))
-		for round := range 60 {
+		for round := range 24 {
 			a, b, got := newSlice(m*k), newSlice(n*k), newSlice(m*n)
 			for _, x := range [][]float32{a, b, got} {
 				for i := range x {
@@ -212,6 +212,9 @@ func TestPackSplitEqualsGemmSplit(t *testing.T) {
 			GemmSplit(ta, tb, s.m, s.n, s.k, a, lda, b, ldb, want, s.n, biased)
 			Gelu(want, want)
 			splitLevels(t, func(t *testing.T) {
+				if Current() == Portable && s.m*s.n*s.k > 1<<16 {
+					t.Skip("slow")
+				}
 				got := random(r, s.m*s.n)
 				GemmPacked(ta, s.m, a, lda, &p, bias, got, s.n, &Epilogue{Activation: GeluTanh})
 				sameBits(t, fmt.Sprintf("GemmPacked(%v, %v, %v, bias %v)", ta, tb, s, biased), got, want)
