@@ -27,7 +27,7 @@ func fmaFlushed(a, b, c float32) float32 {
 	// What rounds to the smallest normal number among those below it, whose last place is
 	// 2⁻¹⁴⁹, is too small all the same if it does not at full precision.
 	const rounds = smallestNormal * (1 - 0x1p-25)
-	s := float64(a)*float64(b) + float64(c) // the product is exact
+	s := float64(float64(a)*float64(b)) + float64(c)
 	if math.Abs(s) < rounds {
 		return float32(math.Copysign(0, s))
 	}
