@@ -43,7 +43,7 @@ func (c Comparison) pairedMarkdown(b *strings.Builder) {
 	}
 	others := c.Arms[1:]
 	if !slices.ContainsFunc(others, func(a ArmFigures) bool { return a.Paired != nil }) {
-		b.WriteString("\nThe arms are compared by their means, not paired: they were not measured on the same prompts and noise.\n")
+		b.WriteString("\nThe arms are compared by their means, not paired: they were not measured on the same prompts and noise, by the same rewards.\n")
 		return
 	}
 	fmt.Fprintf(b, "\nPaired with %s: differences after training, picture by picture on the same prompts and noise, with 95 %% intervals over prompts:\n\n"+

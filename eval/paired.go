@@ -1,12 +1,15 @@
 package eval
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // pairedResamples is the number of resamples behind the intervals of paired differences.
 const pairedResamples = 1000
 
 // paired returns how far b is above a after training, picture by picture, as [Gains] does;
-// nil if they were not measured on the same prompts and noise.
+// nil if they were not measured on the same prompts and noise by rewards of the same names.
 func paired(a, b Arm) map[string]Gain {
 	x, y := a.pictures(), b.pictures()
 	if x == nil || y == nil || !samePictures(*x, *y) {
@@ -28,7 +31,7 @@ func (a Arm) pictures() *ModeScore {
 		if i == 0 {
 			sum = ModeScore{Mode: of.Mode, Rows: make([]Row, len(of.Rows))}
 			for k, row := range of.Rows {
-				sum.Rows[k] = Row{Prompt: row.Prompt, Text: row.Text, Category: row.Category, Sample: row.Sample}
+				sum.Rows[k] = Row{Prompt: row.Prompt, Text: row.Text, Category: row.Category, Sample: row.Sample, Rewards: row.Rewards}
 			}
 		}
 		if !samePictures(sum, of) {
@@ -46,9 +49,10 @@ func (a Arm) pictures() *ModeScore {
 }
 
 // samePictures reports whether two measurements are of the same prompts and, as noise is
-// addressed by prompt and sample, from the same noise.
+// addressed by prompt and sample, from the same noise, by rewards of the same names.
 func samePictures(a, b ModeScore) bool {
 	return a.Mode == b.Mode && slices.EqualFunc(a.Rows, b.Rows, func(x, y Row) bool {
-		return x.Prompt == y.Prompt && x.Text == y.Text && x.Sample == y.Sample
+		return x.Prompt == y.Prompt && x.Text == y.Text && x.Sample == y.Sample &&
+			maps.EqualFunc(x.Rewards, y.Rewards, func(Number, Number) bool { return true })
 	})
 }

@@ -82,6 +82,7 @@ func TestCompareUnpaired(t *testing.T) {
 		"another prompt": func(m *Measurement) { m.Rows[2].Prompt++ },
 		"another text":   func(m *Measurement) { m.Rows[1].Text = "a shape" },
 		"another sample": func(m *Measurement) { m.Rows[1].Sample++ },
+		"another reward": func(m *Measurement) { m.Rows[1].Rewards = map[string]Number{"brightness": 1} },
 		"fewer":          func(m *Measurement) { m.Rows = m.Rows[:2] },
 		"none":           func(m *Measurement) { m.Rows = nil },
 		"another mode":   func(m *Measurement) { m.Mode.Steps++ },

@@ -117,8 +117,8 @@ func (k *checker) windowSteps(r *Rollout, last int) {
 	const key = "rollout.window_steps"
 	k.require(len(r.WindowSteps) > 0, "rollout.window", `rollout.window = "fixed" needs %s, the steps to train`, key)
 	k.require(increases(r.WindowSteps), key, "%s must increase, found %v", key, r.WindowSteps)
-	for _, s := range r.WindowSteps {
-		k.require(s < last, key, "%s must be between 0 and %d (the last of %d steps is never trained), found %d", key, last-1, r.Steps, s)
+	if i := slices.IndexFunc(r.WindowSteps, func(s int) bool { return s >= last }); i >= 0 {
+		k.require(false, key, "%s must be between 0 and %d (the last of %d steps is never trained), found %d", key, last-1, r.Steps, r.WindowSteps[i])
 	}
 }
 

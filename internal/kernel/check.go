@@ -30,6 +30,20 @@ func checkFactor(a []float32, rows, cols, ld int, transposed bool) {
 	checkMatrix(a, rows, cols, ld)
 }
 
+// someProduct panics unless the arguments of Gemm fit together, and reports whether C has elements.
+func someProduct(ta, tb bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int) bool {
+	if k < 0 {
+		panic(badDimension)
+	}
+	checkMatrix(c, m, n, ldc)
+	if m == 0 || n == 0 {
+		return false
+	}
+	checkFactor(a, m, k, lda, ta)
+	checkFactor(b, k, n, ldb, tb)
+	return true
+}
+
 // checkSame panics unless all of xs have n elements.
 func checkSame(n int, xs ...[]float32) {
 	for _, x := range xs {

@@ -10,15 +10,9 @@ package kernel
 //
 // C must not overlap A or B.
 func Gemm(ta, tb bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, acc bool) {
-	if k < 0 {
-		panic(badDimension)
-	}
-	checkMatrix(c, m, n, ldc)
-	if m == 0 || n == 0 {
+	if !someProduct(ta, tb, m, n, k, a, lda, b, ldb, c, ldc) {
 		return
 	}
-	checkFactor(a, m, k, lda, ta)
-	checkFactor(b, k, n, ldb, tb)
 	if k > 0 && level > Portable {
 		gemmVector(ta, tb, m, n, k, a, lda, b, ldb, c, ldc, acc)
 		return

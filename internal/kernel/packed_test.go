@@ -6,6 +6,38 @@ import (
 	"testing"
 )
 
+// A packedCase is a product of which one factor is to be packed, and what it gives without.
+type packedCase struct {
+	ta, tb   bool
+	lda, ldb int
+	a, b     []float32
+	bias     []float32 // nil in half of the forms
+	want     []float32
+}
+
+// newPackedCase makes one of 8 forms of a product; gemm says what it gives.
+func newPackedCase(r *rand.Rand, s gemmCase, form int, gemm multiplier) packedCase {
+	c := packedCase{ta: form&1 > 0, tb: form&2 > 0, lda: s.k, ldb: s.n, want: make([]float32, s.m*s.n)}
+	if c.ta {
+		c.lda = s.m
+	}
+	if c.tb {
+		c.ldb = s.k
+	}
+	c.a, c.b = random(r, s.m*s.k), random(r, s.n*s.k)
+	if form&4 > 0 {
+		c.bias = random(r, s.n)
+		FillRows(c.want, c.bias, s.m, s.n)
+	}
+	gemm(c.ta, c.tb, s.m, s.n, s.k, c.a, c.lda, c.b, c.ldb, c.want, s.n, c.bias != nil)
+	return c
+}
+
+// name tells cases apart.
+func (c packedCase) name(s gemmCase) string {
+	return fmt.Sprintf("GemmPacked(%v, %v, %v, bias %v)", c.ta, c.tb, s, c.bias != nil)
+}
+
 // A product with a packed factor has the bits of one without, and a bias begins the chain.
 func TestGemmPackedEqualsGemm(t *testing.T) {
 	sizes := []gemmCase{{1, 1, 1}, {1, 40, 7}, {3, 5, 0}, {15, 33, 15}, {57, 47, 70}, {70, 100, 401}, {2, 1100, 130}, {129, 17, 800}, {9, 70, 2400}, {30, 200, 1024}}
@@ -14,25 +46,11 @@ func TestGemmPackedEqualsGemm(t *testing.T) {
 		var p Packed // one for all: its memory is used again
 		for _, s := range sizes {
 			for form := range 8 {
-				ta, tb, biased := form&1 > 0, form&2 > 0, form&4 > 0
-				lda, ldb := s.k, s.n
-				if ta {
-					lda = s.m
-				}
-				if tb {
-					ldb = s.k
-				}
-				a, b := random(r, s.m*s.k), random(r, s.n*s.k)
-				p.Pack(tb, s.n, s.k, b, ldb)
-				got, want := random(r, s.m*s.n), make([]float32, s.m*s.n)
-				var bias []float32
-				if biased {
-					bias = random(r, s.n)
-					FillRows(want, bias, s.m, s.n)
-				}
-				Gemm(ta, tb, s.m, s.n, s.k, a, lda, b, ldb, want, s.n, biased)
-				GemmPacked(ta, s.m, a, lda, &p, bias, got, s.n, nil)
-				sameBits(t, fmt.Sprintf("GemmPacked(%v, %v, %v, bias %v)", ta, tb, s, biased), got, want)
+				c := newPackedCase(r, s, form, Gemm)
+				p.Pack(c.tb, s.n, s.k, c.b, c.ldb)
+				got := random(r, s.m*s.n)
+				GemmPacked(c.ta, s.m, c.a, c.lda, &p, c.bias, got, s.n, nil)
+				sameBits(t, c.name(s), got, c.want)
 			}
 		}
 	})

@@ -8,7 +8,7 @@ import "math"
 // of the whole. AMX makes sixteen products of bfloat16 in the time of one of float32 with
 // AVX-512, so six leave room for being more than twice as fast.
 //
-// The arithmetic is that of TDPBF16PS, in steps of 32 of k, whatever the machine: see multiply.
+// The arithmetic is that of TDPBF16PS, in steps of 32 of k, whatever the machine: see multiplyGo.
 // So split products are as reproducible as the others, but they have other bits.
 
 // Layout of a panel: for each step of 32 along k, for each part, two tiles, of the first 16 and

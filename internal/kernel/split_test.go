@@ -193,31 +193,16 @@ func TestPackSplitEqualsGemmSplit(t *testing.T) {
 	var p Packed // one for all: its memory is used again
 	for _, s := range append(splitCases[:len(splitCases)-1:len(splitCases)-1], gemmCase{40, 150, 70}) {
 		for form := range 8 {
-			ta, tb, biased := form&1 > 0, form&2 > 0, form&4 > 0
-			lda, ldb := s.k, s.n
-			if ta {
-				lda = s.m
-			}
-			if tb {
-				ldb = s.k
-			}
-			a, b := random(r, s.m*s.k), random(r, s.n*s.k)
-			p.PackSplit(tb, s.n, s.k, b, ldb)
-			want := make([]float32, s.m*s.n)
-			var bias []float32
-			if biased {
-				bias = random(r, s.n)
-				FillRows(want, bias, s.m, s.n)
-			}
-			GemmSplit(ta, tb, s.m, s.n, s.k, a, lda, b, ldb, want, s.n, biased)
-			Gelu(want, want)
+			c := newPackedCase(r, s, form, GemmSplit)
+			p.PackSplit(c.tb, s.n, s.k, c.b, c.ldb)
+			Gelu(c.want, c.want)
 			splitLevels(t, func(t *testing.T) {
 				if Current() == Portable && s.m*s.n*s.k > 1<<16 {
 					t.Skip("slow")
 				}
 				got := random(r, s.m*s.n)
-				GemmPacked(ta, s.m, a, lda, &p, bias, got, s.n, &Epilogue{Activation: GeluTanh})
-				sameBits(t, fmt.Sprintf("GemmPacked(%v, %v, %v, bias %v)", ta, tb, s, biased), got, want)
+				GemmPacked(c.ta, s.m, c.a, c.lda, &p, c.bias, got, s.n, &Epilogue{Activation: GeluTanh})
+				sameBits(t, c.name(s), got, c.want)
 			})
 		}
 	}

@@ -20,8 +20,7 @@ import (
 
 // The benchmarks below run on all cores: the embedded glyphs model or, if FLOWGRPO_BENCH_MODEL
 // names one, a model folder for the world glyphs, with the products that FLOWGRPO_BENCH_PRODUCTS
-// names. contrib/peer runs the same with PyTorch, by
-// their names and units.
+// names. contrib/peer runs the same with PyTorch, by their names and units.
 
 // benchSession opens the recipe that contrib/peer/torch_side.py spells out: released
 // Flow-GRPO, every sample of 8 groups of 12 trains 9 steps of 10, one update.

@@ -6,9 +6,7 @@ import "fmt"
 func splitRows(s *source) {
 	fmt.Fprint(s, "\n// func splitRows512(dst *uint16, src *float32, srcRow uintptr, rows, k int)")
 	s.text("splitRows512", 40)
-	s.op("MOVQ dst+0(FP), DI")
-	s.op("MOVQ src+8(FP), SI")
-	s.op("MOVQ srcRow+16(FP), R8")
+	splitArgs(s)
 	s.op("MOVQ rows+24(FP), DX")
 	s.op("MOVQ k+32(FP), CX")
 	splitConstants(s)
@@ -49,6 +47,13 @@ func eachRow(s *source, label string, loads ...string) {
 	s.op("ADDQ $64, R10")
 	s.op("DECQ R11")
 	s.op("JNZ %s", label)
+}
+
+// splitArgs reads what both functions begin with: where to, where from, and from row to row.
+func splitArgs(s *source) {
+	s.op("MOVQ dst+0(FP), DI")
+	s.op("MOVQ src+8(FP), SI")
+	s.op("MOVQ srcRow+16(FP), R8")
 }
 
 // splitConstants loads half of a bfloat16's last place into Z28 and the mask of its bits
@@ -93,9 +98,7 @@ func rowStep(s *source) {
 func splitPairs(s *source) {
 	fmt.Fprint(s, "\n// func splitPairs512(dst *uint16, src *float32, srcRow uintptr, k int, mask uint64)")
 	s.text("splitPairs512", 40)
-	s.op("MOVQ dst+0(FP), DI")
-	s.op("MOVQ src+8(FP), SI")
-	s.op("MOVQ srcRow+16(FP), R8")
+	splitArgs(s)
 	s.op("MOVQ k+24(FP), CX")
 	splitConstants(s)
 	columnMasks(s, func() { s.op("MOVQ mask+32(FP), AX") })
