@@ -121,7 +121,7 @@ const (
 // first tiles of a step are loaded by the one before.
 //
 // The tile stored to the stack is not read. But where eight steps or more pass without a
-// store, the next one costs as much as half a step (measured on an Intel Xeon of family 6, model
+// store, the next one costs as much as two steps (measured on an Intel Xeon of family 6, model
 // 167), which is a tenth of a product whose k is 512.
 func stepAMX(s *source, high int) {
 	for i, p := range splitPairOrder {
