@@ -90,6 +90,15 @@ func TestMisusePanics(t *testing.T) {
 		{"short row vector", shortSlice, func() { LayerNorm(x, x, x[:1], nil, 2, 3, 1) }},
 		{"short residual", shortSlice, func() { (&Epilogue{X: x[:5], Gate: x, Tokens: 1, GateStep: 3}).Apply(x, 2, 3) }},
 		{"short gate", shortSlice, func() { (&Epilogue{X: x, Gate: x[:5], Tokens: 1, GateStep: 3}).Apply(x, 2, 3) }},
+		{"short gradient", shortSlice, func() { (&Epilogue{Activation: Swish, At: x[:5]}).Apply(x, 2, 3) }},
+		{"short right factor", shortSlice, func() { GemmsSplit(1, 2, x, 2, []Right{{B: x[:5], LDB: 3, N: 3, C: x, LDC: 3}}) }},
+		{"short product", shortSlice, func() { GemmsSplit(2, 1, x, 1, []Right{{B: x, LDB: 3, N: 3, C: x[:5], LDC: 3}}) }},
+		{"short bias", shortSlice, func() { GemmsSplit(1, 1, x, 1, []Right{{B: x, LDB: 3, N: 3, C: x, LDC: 3, Bias: x[:2]}}) }},
+		{"short left factor", shortSlice, func() { GemmsSplit(2, 1, x[:1], 1, []Right{{B: x, LDB: 3, N: 3, C: x, LDC: 3}}) }},
+		{"packed for others", badLevel, func() { GemmsSplit(1, 1, x, 1, []Right{{Packed: &Packed{n: 3, k: 1}, N: 3, C: x, LDC: 3}}) }},
+		{"packed of another size", badLength, func() {
+			GemmsSplit(1, 1, x, 1, []Right{{Packed: &Packed{split: true, n: 2, k: 1}, N: 3, C: x, LDC: 3}})
+		}},
 		{"short scratch", shortSlice, func() { AttentionHead(x, x, x, x, x, 3, 3, 2, 2, 2, 1) }},
 	}
 	for _, row := range table {

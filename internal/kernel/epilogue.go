@@ -4,6 +4,10 @@ package kernel
 type Epilogue struct {
 	Activation Activation // applied to each element
 
+	// If At is not nil, C[m,n] is a gradient: it is multiplied by the derivative of Activation at
+	// At instead, which has no gaps.
+	At []float32
+
 	// If X is not nil, C[m,n] becomes X + gate∘C, X having no gaps: row i is gated by the row
 	// vector that begins at Gate[i/Tokens·GateStep]. One rounding, as in [GatedResidual].
 	X, Gate  []float32
@@ -29,8 +33,11 @@ func (e *Epilogue) Apply(c []float32, m, n int) {
 	e.apply(c, n, n, 0, m, 0, n)
 }
 
-// check panics unless X and Gate are long enough for m rows of n columns.
+// check panics unless At, X and Gate are long enough for m rows of n columns.
 func (e *Epilogue) check(m, n int) {
+	if e != nil && e.At != nil {
+		checkMatrix(e.At, m, n, n)
+	}
 	if e != nil && e.X != nil {
 		checkMatrix(e.X, m, n, n)
 		checkMatrix(e.Gate, (m+e.Tokens-1)/e.Tokens, n, e.GateStep)
@@ -43,7 +50,11 @@ func (e *Epilogue) apply(c []float32, ldc, width, i, m, j, n int) {
 		return
 	}
 	if e.Activation != Identity {
-		e.activate(c[i*ldc+j:], ldc, m, n)
+		var at []float32
+		if e.At != nil {
+			at = e.At[i*width+j:]
+		}
+		e.Activation.apply(c[i*ldc+j:], ldc, at, width, m, n)
 	}
 	for m > 0 && e.X != nil {
 		rows := min(m, e.Tokens-i%e.Tokens) // of one sample
@@ -53,23 +64,34 @@ func (e *Epilogue) apply(c []float32, ldc, width, i, m, j, n int) {
 	}
 }
 
-func (e *Epilogue) activate(c []float32, ld, m, n int) {
-	f, whole := fnGelu, Gelu
-	switch e.Activation {
+// apply sets m rows of n columns of c to the activation of them or, if at is not nil, multiplies
+// them by its derivative at at.
+func (a Activation) apply(c []float32, ldc int, at []float32, ldat, m, n int) {
+	f, gradient, forward, backward := fnGelu, fnGeluGrad, Gelu, GeluGrad
+	switch a {
 	case Swish:
-		f, whole = fnSilu, Silu
+		f, gradient, forward, backward = fnSilu, fnSiluGrad, Silu, SiluGrad
 	case GeluExact:
-		f, whole = fnGeluErf, GeluErf
+		f, gradient, forward, backward = fnGeluErf, fnGeluErfGrad, GeluErf, GeluErfGrad
 	}
-	if vectorized(m * n) {
+	switch {
+	case at != nil && vectorized(m*n):
+		v := on(c[:n], at, c)
+		v.rows, v.row[0], v.row[1], v.row[2] = m, 4*uintptr(ldc), 4*uintptr(ldat), 4*uintptr(ldc)
+		vector(gradient, &v)
+	case vectorized(m * n):
 		v := on(c[:n], c)
-		v.rows, v.row[0], v.row[1] = m, 4*uintptr(ld), 4*uintptr(ld)
+		v.rows, v.row[0], v.row[1] = m, 4*uintptr(ldc), 4*uintptr(ldc)
 		vector(f, &v)
-		return
-	}
-	for r := range m {
-		row := c[r*ld : r*ld+n]
-		whole(row, row)
+	default:
+		for r := range m {
+			row := c[r*ldc : r*ldc+n]
+			if at != nil {
+				backward(row, at[r*ldat:r*ldat+n], row)
+			} else {
+				forward(row, row)
+			}
+		}
 	}
 }
 

@@ -61,7 +61,8 @@ func GemmPacked(ta bool, m int, a []float32, lda int, b *Packed, bias, c []float
 	then.check(m, b.n)
 	checkFactor(a, m, b.k, lda, ta)
 	if b.split {
-		g := splitProduct{m: m, n: b.n, k: b.k, a: splitFactor{a, lda, !ta, false}, packed: b.panels, c: c, ldc: ldc, bias: bias, then: then}
+		right := [1]Right{{Packed: b, N: b.n, Bias: bias, C: c, LDC: ldc, Then: then}}
+		g := splitProduct{m: m, k: b.k, a: splitFactor{a, lda, !ta, false}, rights: right[:]}
 		g.run()
 		return
 	}
@@ -77,4 +78,24 @@ func GemmPacked(ta bool, m int, a []float32, lda int, b *Packed, bias, c []float
 	}
 	gemmNaive(ta, b.tb, m, b.n, b.k, a, lda, b.b, b.ld, c, ldc, true)
 	then.apply(c, ldc, b.n, 0, m, 0, b.n)
+}
+
+// packedSplit returns all panels of b in the memory of to if that is large enough: for
+// each block of k, those of 32 columns after each other.
+func packedSplit(to []uint16, n, k int, b splitFactor) []uint16 {
+	columns := padded(n, panel)
+	to = grow(&to, parts*columns*padded(k, stepK))
+	kc := splitBlock(k)
+	for p := 0; p < k; p += kc {
+		height := min(kc, k-p)
+		for j := 0; j < n; j += panel {
+			b.pack(to[p*parts*columns+j/panel*panelLen(height):], j, min(panel, n-j), p, height)
+		}
+	}
+	return to
+}
+
+// columnPanels returns the panels of p for the block of k that begins with from.
+func (p *Packed) columnPanels(from, height int) columnPanels {
+	return columnPanels{p.panels[from*parts*padded(p.n, panel):], height}
 }

@@ -89,11 +89,20 @@ func TestEpilogueEqualsSeparateCalls(t *testing.T) {
 			x, gate := random(r, s.m*s.n), random(r, samples*step)
 			var p Packed
 			p.Pack(true, s.n, s.k, w, s.k)
-			for _, then := range []Epilogue{{Activation: GeluTanh}, {Activation: Swish}, {Activation: GeluExact}, {X: x, Gate: gate, Tokens: tokens, GateStep: step}} {
+			for _, then := range []Epilogue{
+				{Activation: GeluTanh}, {Activation: Swish}, {Activation: GeluExact}, {Activation: GeluTanh, At: x}, {Activation: Swish, At: x},
+				{Activation: GeluExact, At: x}, {X: x, Gate: gate, Tokens: tokens, GateStep: step},
+			} {
 				got, want := make([]float32, s.m*s.n), make([]float32, s.m*s.n)
 				GemmPacked(false, s.m, a, s.k, &p, bias, got, s.n, &then)
 				GemmPacked(false, s.m, a, s.k, &p, bias, want, s.n, nil)
 				switch {
+				case then.At != nil && then.Activation == GeluTanh:
+					GeluGrad(want, x, want)
+				case then.At != nil && then.Activation == Swish:
+					SiluGrad(want, x, want)
+				case then.At != nil:
+					GeluErfGrad(want, x, want)
 				case then.Activation == GeluTanh:
 					Gelu(want, want)
 				case then.Activation == Swish:
@@ -106,7 +115,7 @@ func TestEpilogueEqualsSeparateCalls(t *testing.T) {
 						GatedResidual(want[at:], x[at:], gate[b*step:], want[at:], tokens, s.n)
 					}
 				}
-				sameBits(t, fmt.Sprintf("epilogue %d of %v", then.Activation, s), got, want)
+				sameBits(t, fmt.Sprintf("epilogue %d of %v, gradient %v", then.Activation, s, then.At != nil), got, want)
 			}
 		}
 	})

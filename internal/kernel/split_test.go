@@ -258,13 +258,75 @@ func TestEpilogueOfSplitProducts(t *testing.T) {
 	})
 }
 
+// Products that share a left factor have the bits of products of their own, whatever of them is
+// packed, where slabs of columns begin and end, and how many blocks of rows there are.
+func TestGemmsSplitEqualsGemmSplit(t *testing.T) {
+	splitLevels(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(4, 4))
+		for _, s := range []struct {
+			m, k    int
+			columns []int
+		}{
+			{5, 40, []int{7}}, {33, 0, []int{4, 3}}, {0, 40, []int{7, 8}}, {40, 70, []int{33, 5, 64, 1, 32}},
+			{3, 33, []int{1000, 40, splitB - 1000, 70, splitB + 40, 32}},
+			{2, 33, []int{splitB, splitB + 33, 7}},
+			{200, 700, []int{64, 40, 33}}, // two blocks of k, and of rows
+			{200, 640, []int{splitB - 32, 70}},
+		} {
+			if Current() < AVX512 && s.m*s.k > 1<<16 {
+				continue // slow; all levels have the same blocks
+			}
+			a := random(r, s.m*s.k)
+			rights, want := make([]Right, len(s.columns)), make([][]float32, len(s.columns))
+			for i, n := range s.columns {
+				rights[i], want[i] = newRight(r, s.m, n, s.k, a, i)
+			}
+			GemmsSplit(s.m, s.k, a, s.k, rights)
+			for i, right := range rights {
+				for row := range s.m {
+					from := row * s.columns[i]
+					sameBits(t, fmt.Sprintf("%d x %d, product %d of %v", s.m, s.k, i, s.columns), right.C[row*right.LDC:][:right.N], want[i][from:from+right.N])
+				}
+			}
+		}
+	})
+}
+
+// newRight makes one of 8 forms of a right factor, and what its product with a[m,k] is.
+func newRight(r *rand.Rand, m, n, k int, a []float32, form int) (Right, []float32) {
+	b, ldb, x := random(r, n*k), n, random(r, m*n)
+	transposed := form&1 > 0
+	if transposed {
+		ldb = k
+	}
+	right := Right{N: n, C: random(r, m*(n+form)), LDC: n + form, Bias: random(r, n), Then: &Epilogue{Activation: GeluTanh, At: x}}
+	if form&2 > 0 {
+		right.Bias = nil
+	}
+	if form&4 > 0 {
+		right.Packed = &Packed{}
+		right.Packed.PackSplit(transposed, n, k, b, ldb)
+	} else {
+		right.B, right.LDB, right.Transposed = b, ldb, transposed
+	}
+	want := make([]float32, m*n)
+	if right.Bias != nil {
+		FillRows(want, right.Bias, m, n)
+	}
+	GemmSplit(false, transposed, m, n, k, a, k, b, ldb, want, n, true)
+	GeluGrad(want, x, want)
+	return right, want
+}
+
 func TestGemmSplitDoesNotAllocate(t *testing.T) {
 	x, c := make([]float32, 70*70), make([]float32, 70*70)
+	rights := []Right{{B: x, LDB: 70, N: 70, C: c, LDC: 70}}
 	n := testing.AllocsPerRun(5, func() {
 		GemmSplit(true, true, 70, 70, 70, x, 70, x, 70, c, 70, false)
+		GemmsSplit(70, 70, x, 70, rights)
 	})
 	if n != 0 {
-		t.Errorf("GemmSplit made %v allocations, want 0", n)
+		t.Errorf("%v allocations, want 0", n)
 	}
 }
 

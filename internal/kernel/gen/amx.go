@@ -151,10 +151,9 @@ func stepAMX(s *source, high int) {
 		if i == 0 {
 			s.tileStore(4, 0, "DX")
 		}
-		if i%3 == 0 { // 8 of the 16 lines of a step
-			for l := range 8 {
-				s.op("PREFETCHT1 %d(R11)", 64*(i/3*8+l))
-			}
+		const lines = aheadBytes / 64 // evenly, as loads of tiles wait while many are asked for
+		for l := lines * i / 6; l < lines*(i+1)/6; l++ {
+			s.op("PREFETCHT1 %d(R11)", 64*l)
 		}
 	}
 }
