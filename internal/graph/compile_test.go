@@ -13,10 +13,12 @@ func TestReuseChangesNothing(t *testing.T) {
 	for _, c := range slices.Concat(opCases, extraCases) {
 		g := c.graph(t)
 		nodes := append([]Node{g.loss}, g.grads...)
-		want := outputs(t, g, Wanted{Outputs: nodes, plain: true})
-		for i, got := range outputs(t, g, Wanted{Outputs: nodes}) {
-			if !equalBits(got, want[i]) {
-				t.Errorf("%s: output %d: %v, without reuse %v", c.name, i, got, want[i])
+		for _, split := range []bool{false, true} {
+			want := outputs(t, g, Wanted{Outputs: nodes, Split: split, plain: true})
+			for i, got := range outputs(t, g, Wanted{Outputs: nodes, Split: split}) {
+				if !equalBits(got, want[i]) {
+					t.Errorf("%s, split %v: output %d: %v, without reuse %v", c.name, split, i, got, want[i])
+				}
 			}
 		}
 	}
@@ -94,6 +96,56 @@ func TestFusionChangesNothing(t *testing.T) {
 	all := append([]Node{g.loss}, g.grads...)
 	if a, b := steps(true, all...), steps(false, all...); a != b {
 		t.Errorf("%d steps with gradients, %d apart: the backward pass reads what was fused", b, a)
+	}
+}
+
+// Split products of one left factor are one kernel: those of queries, keys, values and what
+// their adapters take of the same rows, and a gradient's with a matrix and its adapter. The
+// gradient of an activation belongs to the product before it. No bit changes, and what is normed
+// in its place is so as a part of the whole.
+func TestSharingChangesNothing(t *testing.T) {
+	t.Parallel()
+	const tokens, width, rank = 6, 8, 2
+	block := opCase{"adapted", []operand{
+		in(2, tokens, width), in(width, width), in(width, width), in(width), in(rank, width), in(width, rank), in(width),
+	}, func(n []Node) Node {
+		x, w, v, bias, down, up, scale := Scale(n[0], 2), n[1], n[2], n[3], n[4], n[5], n[6]
+		q := RMSNorm(LowRank(x, w, bias, down, up, 0.5), scale, 1e-6)
+		k := RMSNorm(LowRank(x, v, nil, down, up, 0.25), scale, 1e-6)
+		return Linear(Gelu(Linear(Attention(2, q, k, Linear(x, v, bias))[0], w, nil)), v, bias)
+	}}
+	g := block.graph(t)
+	size := func(w Wanted) (steps, bytes int) {
+		p, err := w.Compile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Steps(), p.Bytes()
+	}
+	velocity, gradient := []Node{g.out}, append([]Node{g.loss}, g.grads...)
+	for _, c := range []struct {
+		name  string
+		nodes []Node
+		fewer int // steps
+		more  int // bytes
+	}{
+		{"velocity", velocity, 2, 0},           // of q, k and v
+		{"gradient", gradient, 3 + 2 + 1, 500}, // of q, k, v and x·downᵀ, which is kept; of q's gradient and of k's; the gradient of GELU
+	} {
+		want := outputs(t, g, Wanted{Outputs: c.nodes, Split: true, plain: true})
+		for i, got := range outputs(t, g, Wanted{Outputs: c.nodes, Split: true}) {
+			if !equalBits(got, want[i]) {
+				t.Errorf("%s: output %d: shared %v, apart %v", c.name, i, got, want[i])
+			}
+		}
+		apart, without := size(Wanted{Outputs: c.nodes})
+		together, with := size(Wanted{Outputs: c.nodes, Split: true})
+		if apart-together != c.fewer {
+			t.Errorf("%s: %d steps shared, %d apart, want %d fewer", c.name, together, apart, c.fewer)
+		}
+		if with > without+c.more {
+			t.Errorf("%s: %d bytes shared, %d apart, want at most %d more", c.name, with, without, c.more)
+		}
 	}
 }
 

@@ -4,9 +4,9 @@ import (
 	"flowgrpo/internal/kernel"
 )
 
-// Fusion: an activation or a gated residual that is the only reader of a linear layer
-// becomes part of the layer's product, row by row, while the rows are in the cache. The
-// bits are those of the kernels it replaces.
+// Fusion: an activation, its gradient or a gated residual that is the only reader of a layer's
+// product becomes part of the product, row by row, while the rows are in the cache. The bits are
+// those of the kernels it replaces.
 
 // An epilogue is a kernel that a product can apply to its own result.
 type epilogue interface {
@@ -21,6 +21,12 @@ func (a *activation) operand() int { return 0 }
 
 func (a *activation) epilogue(e *kernel.Epilogue, _ []Buffer) { e.Activation = a.code }
 
+func (a *activationGrad) operand() int { return 1 }
+
+func (a *activationGrad) epilogue(e *kernel.Epilogue, in []Buffer) {
+	e.Activation, e.At = a.code, in[0].F32
+}
+
 func (g gated) operand() int { return 2 }
 
 func (g gated) epilogue(e *kernel.Epilogue, in []Buffer) {
@@ -29,7 +35,7 @@ func (g gated) epilogue(e *kernel.Epilogue, in []Buffer) {
 	e.Gate, e.GateStep = mod.F32[g.gate*x.Shape[2]:], mod.Shape[1]
 }
 
-// fuse replaces every epilogue whose operand is a linear layer that nothing else reads by
+// fuse replaces every epilogue whose operand is a layer's product that nothing else reads by
 // one kernel, and the sum of gradients of two parts by their join. It returns what is left
 // of order. Values in wanted are left alone.
 func fuse(order, wanted []*value) []*value {
@@ -54,13 +60,13 @@ func fuse(order, wanted []*value) []*value {
 			continue
 		}
 		product := v.in[then.operand()]
-		layer, ok := layerOf(product)
+		of, ok := layerOf(product)
 		if !ok || readers[product] != 1 {
 			continue
 		}
 		gone[product] = true
 		others := append(v.in[:then.operand():then.operand()], v.in[then.operand()+1:]...)
-		v.kernel = fused{product.kernel, layer, len(product.in), then, new(kernel.Epilogue)}
+		v.kernel = fused{product.kernel, of, len(product.in), then, new(kernel.Epilogue)}
 		v.in = append(product.in[:len(product.in):len(product.in)], others...)
 	}
 	var left []*value
@@ -72,23 +78,34 @@ func fuse(order, wanted []*value) []*value {
 	return left
 }
 
-// layerOf returns the forward pass of a layer.
-func layerOf(v *value) (linear, bool) {
+// A layer is a product of a layer, forward or backward, that can end with an epilogue.
+type layer interface {
+	sharer
+	run(out Buffer, in []Buffer, then *kernel.Epilogue)
+}
+
+// layerOf returns the layer whose product v is. Backends know epilogues of forward passes alone;
+// split products, which are the processor's, have them backward too.
+func layerOf(v *value) (layer, bool) {
 	switch k := v.kernel.(type) {
 	case linear:
 		return k, true
 	case lowRank:
 		return k.linear, true
+	case linearGradX:
+		return k, k.split
+	case lowRankGradX:
+		return k.linearGradX, k.split
 	}
-	return linear{}, false
+	return nil, false
 }
 
-// fused is a linear layer followed by an epilogue. Its inputs are those of the layer, then
+// fused is a layer's product followed by an epilogue. Its inputs are those of the product, then
 // the epilogue's others.
 type fused struct {
-	of     Kernel // the layer
-	layer  linear // its forward pass
-	inputs int    // of the layer
+	of     Kernel // the product
+	layer  layer  // the same, or what the processor runs of it
+	inputs int    // of the product
 	then   epilogue
 	call   *kernel.Epilogue // of the call that is running
 }
@@ -101,4 +118,13 @@ func (f fused) Out(in []Spec) Spec { return f.layer.Out(in) }
 func (f fused) Run(out Buffer, in []Buffer, _ []float32) {
 	f.then.epilogue(f.call, in[f.inputs:])
 	f.layer.run(out, in, f.call)
+}
+
+func (f fused) reads(inputs int) int { return inputs }
+
+func (f fused) right(in []Buffer) kernel.Right {
+	r := f.layer.right(in)
+	f.then.epilogue(f.call, in[f.inputs-1:])
+	r.Then = f.call
+	return r
 }

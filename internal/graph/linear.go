@@ -53,6 +53,12 @@ func (l linear) Out(in []Spec) Spec {
 func (l linear) Run(out Buffer, in []Buffer, _ []float32) { l.run(out, in, nil) }
 
 func (l linear) run(out Buffer, in []Buffer, then *kernel.Epilogue) {
+	if l.split {
+		r := l.right(in[1:])
+		r.Then = then
+		multiply(out, in[0], r)
+		return
+	}
 	m, k := rowsCols(in[0].Shape)
 	n := in[1].Shape[0]
 	var bias []float32
@@ -66,8 +72,22 @@ func (l linear) run(out Buffer, in []Buffer, then *kernel.Epilogue) {
 	if l.bias {
 		kernel.FillRows(out.F32, bias, m, n)
 	}
-	l.gemm(false, true, m, n, k, in[0].F32, k, in[1].F32, k, out.F32, n, l.bias)
+	kernel.Gemm(false, true, m, n, k, in[0].F32, k, in[1].F32, k, out.F32, n, l.bias)
 	then.Apply(out.F32, m, n)
+}
+
+func (l linear) reads(inputs int) int { return inputs }
+
+func (l linear) right(in []Buffer) kernel.Right {
+	w := in[0]
+	r := kernel.Right{B: w.F32, LDB: w.Shape[1], Transposed: true, N: w.Shape[0]}
+	if w.Packed != nil {
+		r.Packed = w.Packed.Forward
+	}
+	if l.bias {
+		r.Bias = in[1].F32
+	}
+	return r
 }
 
 func (l linear) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
@@ -122,6 +142,8 @@ func (l lowRank) Grad(in gorgonia.Nodes, _, dout Node) gorgonia.Nodes {
 	return grads
 }
 
+func (l lowRank) reads(inputs int) int { return inputs - 2 } // not the adapter
+
 // linearGradX is dy·w.
 type linearGradX struct{ products }
 
@@ -133,14 +155,34 @@ func (linearGradX) Out(in []Spec) Spec {
 	return Spec{Shape: out}
 }
 
-func (l linearGradX) Run(out Buffer, in []Buffer, _ []float32) {
+func (l linearGradX) Run(out Buffer, in []Buffer, _ []float32) { l.run(out, in, nil) }
+
+func (l linearGradX) run(out Buffer, in []Buffer, then *kernel.Epilogue) {
+	if l.split {
+		r := l.right(in[1:])
+		r.Then = then
+		multiply(out, in[0], r)
+		return
+	}
 	m, n := rowsCols(in[0].Shape)
 	k := in[1].Shape[1]
 	if w := in[1].Packed; w != nil && w.Backward != nil {
-		kernel.GemmPacked(false, m, in[0].F32, n, w.Backward, nil, out.F32, k, nil)
+		kernel.GemmPacked(false, m, in[0].F32, n, w.Backward, nil, out.F32, k, then)
 		return
 	}
-	l.gemm(false, false, m, k, n, in[0].F32, n, in[1].F32, k, out.F32, k, false)
+	kernel.Gemm(false, false, m, k, n, in[0].F32, n, in[1].F32, k, out.F32, k, false)
+	then.Apply(out.F32, m, k)
+}
+
+func (linearGradX) reads(int) int { return 2 }
+
+func (linearGradX) right(in []Buffer) kernel.Right {
+	w := in[0]
+	r := kernel.Right{B: w.F32, LDB: w.Shape[1], N: w.Shape[1]}
+	if w.Packed != nil {
+		r.Packed = w.Packed.Backward
+	}
+	return r
 }
 
 // lowRankGradX is dy·merged, and the same as dy·w + scale·dhidden·down, given
@@ -169,7 +211,11 @@ func (l linearGradW) RunAdd(out Buffer, in []Buffer, _ []float32) { l.run(out, i
 func (l linearGradW) run(out Buffer, in []Buffer, add bool) {
 	m, n := rowsCols(in[0].Shape)
 	_, k := rowsCols(in[1].Shape)
-	l.gemm(true, false, n, k, m, in[0].F32, n, in[1].F32, k, out.F32, k, add)
+	gemm := kernel.Gemm
+	if l.split {
+		gemm = kernel.GemmSplit
+	}
+	gemm(true, false, n, k, m, in[0].F32, n, in[1].F32, k, out.F32, k, add)
 }
 
 // columnSum sums over all axes but the last.

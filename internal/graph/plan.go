@@ -12,6 +12,7 @@ type storage struct {
 	size        int // elements
 	first, last int // step that writes it, last step that reads it
 	offset      int // in the arena of its kind
+	values      []*value
 }
 
 // A spot is where a value lives: in a storage, or outside of the arenas.
@@ -25,8 +26,8 @@ type spot struct {
 // other, or where a kernel may write its result over an operand that nobody reads any more.
 type planner struct {
 	places   map[*value]*spot
-	readers  map[*value]int   // steps and views that read a value
-	pending  map[*storage]int // readers still to come of all values in a storage
+	readers  map[*value]int // steps and views that read a value
+	pending  map[*value]int // those still to come
 	storages []*storage
 	steps    int
 	reuse    bool // false: every value keeps memory of its own, for tests
@@ -36,7 +37,7 @@ type planner struct {
 const forever = int(^uint(0) >> 1)
 
 func newPlanner(order []*value) *planner {
-	p := &planner{places: map[*value]*spot{}, readers: map[*value]int{}, pending: map[*storage]int{}, reuse: true}
+	p := &planner{places: map[*value]*spot{}, readers: map[*value]int{}, pending: map[*value]int{}, reuse: true}
 	for _, v := range order {
 		for _, in := range v.in {
 			p.readers[in]++
@@ -81,13 +82,14 @@ func (p *planner) storage(v *value) *storage {
 
 func (p *planner) put(v *value, s *storage, from int) {
 	p.places[v] = &spot{storage: s, from: from, buffer: &Buffer{Shape: v.spec.Shape}}
-	p.pending[s] += p.readers[v]
+	p.pending[v] = p.readers[v]
+	s.values = append(s.values, v)
 	s.last = max(s.last, p.steps)
 }
 
 func (p *planner) read(v *value) {
 	if s := p.places[v].storage; s != nil {
-		p.pending[s]--
+		p.pending[v]--
 		s.last = max(s.last, p.steps)
 	}
 }
@@ -112,18 +114,29 @@ func (p *planner) overwritten(v *value) *spot {
 		if at.storage == nil || at.kind == Float64 || at.kind != v.kind() || at.last == forever || v.in[i].spec.Shape.TotalSize() != v.spec.Shape.TotalSize() {
 			continue
 		}
-		reads, safe := 0, true
-		for j, in := range v.in {
-			if other := p.places[in]; other.storage == at.storage {
-				reads++
-				safe = safe && other.from == at.from && slices.Contains(allowed, j)
+		pending, safe := 0, true
+		for _, other := range at.values {
+			if p.overlap(other, v.in[i]) {
+				pending += p.pending[other]
 			}
 		}
-		if safe && p.pending[at.storage] == reads {
+		for j, in := range v.in {
+			if p.places[in].storage == at.storage && p.overlap(in, v.in[i]) {
+				pending--
+				safe = safe && p.places[in].from == at.from && slices.Contains(allowed, j)
+			}
+		}
+		if safe && pending == 0 {
 			return at
 		}
 	}
 	return nil
+}
+
+// overlap reports whether two values of one storage have elements in common.
+func (p *planner) overlap(a, b *value) bool {
+	end := func(v *value) int { return p.places[v].from + v.spec.Shape.TotalSize() }
+	return p.places[a].from < end(b) && p.places[b].from < end(a)
 }
 
 // aligned is the number of elements that offsets are multiples of: a cache line of float32.

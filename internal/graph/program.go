@@ -80,6 +80,9 @@ func (w Wanted) Compile() (*Program, error) {
 	}
 	if !w.plain {
 		order = fuse(order, values)
+		if w.Split {
+			order = share(order)
+		}
 	}
 	if w.Half {
 		order, values = narrow(order, values)
