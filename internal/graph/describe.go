@@ -10,7 +10,7 @@ import (
 type Op struct {
 	Name   string
 	Params []float64 // every parameter that changes the result, in the order of the kernel's fields
-	Parts  []Op      // of a fused kernel: the product, and what is applied to its result
+	Parts  []Op      // of a fused kernel: the product, and what is applied to its result; of a shared one: the products
 }
 
 func named(name string, params ...float64) Op { return Op{Name: name, Params: params} }

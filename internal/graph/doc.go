@@ -6,8 +6,9 @@
 // gradient of every kernel is again made of kernels, so one graph holds the
 // forward and the backward pass. Two executors run it: Gorgonia's TapeMachine,
 // slow and simple, the oracle of the tests; and [Compile], which drops what no
-// output needs, orders the rest once, fuses what follows a product into it, plans
-// the buffers and then only calls kernels: Program.Run allocates nothing.
+// output needs, orders the rest once, fuses what follows a product into it, lets
+// products of one factor share it, plans the buffers and then only calls kernels:
+// Program.Run allocates nothing.
 //
 // Every kernel computes a sample without looking at its neighbours in the batch,
 // one fixed order of additions per output element, on one thread. Work is spread

@@ -60,14 +60,15 @@ func fuse(order, wanted []*value) []*value {
 			continue
 		}
 		product := v.in[then.operand()]
-		of, ok := layerOf(product)
+		of, ok := layerOf(product, then)
 		if !ok || readers[product] != 1 {
 			continue
 		}
 		gone[product] = true
 		others := append(v.in[:then.operand():then.operand()], v.in[then.operand()+1:]...)
-		v.kernel = fused{product.kernel, of, len(product.in), then, new(kernel.Epilogue)}
-		v.in = append(product.in[:len(product.in):len(product.in)], others...)
+		n := of.reads(len(product.in))
+		v.kernel = fused{product.kernel, of, n, then, new(kernel.Epilogue)}
+		v.in = append(product.in[:n:n], others...)
 	}
 	var left []*value
 	for _, v := range order {
@@ -84,14 +85,15 @@ type layer interface {
 	run(out Buffer, in []Buffer, then *kernel.Epilogue)
 }
 
-// layerOf returns the layer whose product v is. Backends know epilogues of forward passes alone;
-// split products, which are the processor's, have them backward too.
-func layerOf(v *value) (layer, bool) {
+// layerOf returns the layer whose product v is, if then can be its epilogue. Backends know those
+// of forward passes alone; split products, which are the processor's, have gradients too.
+func layerOf(v *value, then epilogue) (layer, bool) {
+	_, gradient := then.(*activationGrad)
 	switch k := v.kernel.(type) {
 	case linear:
-		return k, true
+		return k, k.split || !gradient
 	case lowRank:
-		return k.linear, true
+		return k.linear, k.split || !gradient
 	case linearGradX:
 		return k, k.split
 	case lowRankGradX:

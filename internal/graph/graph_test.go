@@ -123,14 +123,15 @@ func (g *opGraph) checkGradient(t *testing.T, p *Program, input int, got Buffer)
 func TestRunDoesNotAllocate(t *testing.T) {
 	for _, c := range opCases {
 		g := c.graph(t)
-		for _, nodes := range [][]Node{{g.out}, append([]Node{g.loss}, g.grads...)} {
-			p, err := Compile(nodes...)
+		all := append([]Node{g.loss}, g.grads...)
+		for _, wanted := range []Wanted{{Outputs: []Node{g.out}}, {Outputs: all}, {Outputs: []Node{g.out}, Split: true}, {Outputs: all, Split: true}} {
+			p, err := wanted.Compile()
 			if err != nil {
 				t.Fatal(err)
 			}
 			g.bind(p)
 			if n := testing.AllocsPerRun(5, p.Run); n != 0 {
-				t.Errorf("%s: %v allocations per run", c.name, n)
+				t.Errorf("%s, split %v: %v allocations per run", c.name, wanted.Split, n)
 			}
 		}
 	}

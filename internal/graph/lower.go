@@ -17,6 +17,7 @@ type value struct {
 	kernel Kernel  // nil for inputs and constants
 	in     []*value
 	half   bool // stored as bfloat16 though the spec says float32
+	again  bool // computed before, but not kept
 }
 
 // kind returns how v is stored.

@@ -1,7 +1,6 @@
 package graph
 
-// products is the arithmetic of a layer's products. Matrices that are packed say themselves
-// which products they are for.
+// products is the arithmetic of a layer's products.
 type products struct{ split bool }
 
 // splitProducts makes the products of order split ones.

@@ -195,7 +195,8 @@ func (p *Program) Bind(name string, data []float32) {
 	}
 }
 
-// BindWeight is Bind for a matrix of which packed forms are known: products read those.
+// BindWeight is Bind for a matrix of which packed forms are known: products read those, which
+// must be packed for split products if the program has them, and else not.
 func (p *Program) BindWeight(name string, data []float32, packed *Packed) {
 	if b, ok := p.input(name, len(data)); ok {
 		b.F32, b.Packed = data, packed

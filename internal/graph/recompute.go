@@ -69,7 +69,7 @@ func (r *recomputer) operand(v *value) *value {
 	}
 	c, ok := r.copies[v]
 	if !ok {
-		c = &value{spec: v.spec, kernel: v.kernel}
+		c = &value{spec: v.spec, kernel: v.kernel, again: true}
 		for _, in := range v.in {
 			c.in = append(c.in, r.operand(in))
 		}

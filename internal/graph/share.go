@@ -20,55 +20,65 @@ type sharer interface {
 }
 
 // share replaces products of one left factor by one kernel in the place of the first, of which
-// they are parts. The matrices and biases of the others must be inputs of the program, which are
-// first in the order returned.
+// they are parts. What the others read besides must be there before it. The inputs of the program
+// are first in the order returned.
 func share(order []*value) []*value {
-	groups := map[*value][]*value{} // by left factor
-	for _, v := range order {
-		p, ok := v.kernel.(sharer)
-		if !ok {
+	first := map[*value][]*value{} // groups, by their first product
+	placed := map[*value]bool{}
+	for _, group := range groups(order) {
+		if len(group) < 2 {
 			continue
 		}
-		x := v.in[0]
-		if len(groups[x]) == 0 || known(v.in[1:p.reads(len(v.in))]) {
-			groups[x] = append(groups[x], v)
+		first[group[0]] = group
+		for _, v := range group {
+			placed[v] = true
 		}
 	}
 	var inputs, results []*value
-	placed := map[*value]bool{}
 	for _, v := range order {
-		switch group := groups[leftOf(v)]; {
+		switch group := first[v]; {
 		case v.kernel == nil:
 			inputs = append(inputs, v)
-		case placed[v]:
-		case len(group) > 1 && group[0] == v:
+		case group != nil:
 			results = append(append(results, together(group)), group...)
-			for _, v := range group {
-				placed[v] = true
-			}
-		default:
+		case !placed[v]:
 			results = append(results, v)
 		}
 	}
 	return append(inputs, results...)
 }
 
-// leftOf returns the left factor of a product, the first operand of other values, or nil.
-func leftOf(v *value) *value {
-	if len(v.in) == 0 {
-		return nil
-	}
-	return v.in[0]
+// A leftFactor is what products have in common. What is computed again for the backward pass is
+// not computed with the forward one.
+type leftFactor struct {
+	x     *value
+	again bool
 }
 
-// known reports whether values are there from the beginning.
-func known(values []*value) bool {
-	for _, v := range values {
+// groups returns the products that can be computed together. Those of one row per sample, such as
+// modulations, are left where they are needed: they wait for their matrices and not for
+// their left factor.
+func groups(order []*value) map[leftFactor][]*value {
+	found, at := map[leftFactor][]*value{}, map[*value]int{}
+	for i, v := range order {
 		if v.kernel != nil {
-			return false
+			at[v] = i + 1
+		}
+		p, ok := v.kernel.(sharer)
+		if !ok || len(v.in[0].spec.Shape) < 3 {
+			continue
+		}
+		key, there := leftFactor{v.in[0], v.again}, true
+		if group := found[key]; len(group) > 0 {
+			for _, in := range v.in[1:p.reads(len(v.in))] {
+				there = there && at[in] < at[group[0]]
+			}
+		}
+		if there {
+			found[key] = append(found[key], v)
 		}
 	}
-	return true
+	return found
 }
 
 // together makes the values of group parts of one, which it returns.

@@ -18,7 +18,8 @@ func GemmSplit(ta, tb bool, m, n, k int, a []float32, lda int, b []float32, ldb 
 }
 
 // GemmsSplit computes, in split products, C = A·op(B) + Bias for A[m,k] and each of rights, with
-// the bits that it has alone; but A is split once for all. No C may overlap A or another C.
+// the bits that it has alone; but A is split once for all. No C may overlap anything that is
+// read, or another C. It panics where slices are too short, or B is packed for other products.
 func GemmsSplit(m, k int, a []float32, lda int, rights []Right) {
 	for i := range rights {
 		rights[i].check(m, k)
@@ -101,6 +102,9 @@ func (g *splitProduct) run() {
 
 // withoutTerms is run for k = 0.
 func (r *Right) withoutTerms(m int) {
+	if r.N == 0 {
+		return
+	}
 	if !r.add {
 		for i := range m {
 			fill(r.C[i*r.LDC:i*r.LDC+r.N], r.Bias, 0)
@@ -149,7 +153,7 @@ func (g *splitProduct) slab(s *scratch, p, k int, from, to column, unpacked int)
 				end = to.at
 			}
 			if r.Packed != nil {
-				r.columns(s, rows, r.Packed.columnPanels(p, height).from(at.at), at.at, end)
+				r.columns(s, rows, r.Packed.columnPanels(p, height), at.at, end)
 				continue
 			}
 			r.columns(s, rows, free, at.at, end)

@@ -124,6 +124,7 @@ const (
 // store, the next one costs as much as two steps (measured on an Intel Xeon of family 6, model
 // 167), which is a tenth of a product whose k is 512.
 func stepAMX(s *source, high int) {
+	const lines = aheadBytes / 64 // asked for evenly, as loads of tiles wait while many are
 	for i, p := range splitPairOrder {
 		next := splitPairOrder[(i+1)%6]
 		changesA, changesB, at := next[0] != p[0], next[1] != p[1], 0
@@ -151,7 +152,6 @@ func stepAMX(s *source, high int) {
 		if i == 0 {
 			s.tileStore(4, 0, "DX")
 		}
-		const lines = aheadBytes / 64 // evenly, as loads of tiles wait while many are asked for
 		for l := lines * i / 6; l < lines*(i+1)/6; l++ {
 			s.op("PREFETCHT1 %d(R11)", 64*l)
 		}
