@@ -80,7 +80,7 @@ func (r *Replica) bindWeight(p *program, w *Weights, param Parameter) error {
 	}
 	x := p.executable.(onProcessor)
 	if p.builder.layers[param.Name] {
-		data, packed := r.model.matrix(r.theta, param, p.gradient)
+		data, packed := r.model.matrix(r.theta, param, p.gradient, x.MultipliesBack(param.Name))
 		x.BindWeight(param.Name, data, packed)
 	} else {
 		x.Bind(param.Name, w.tensor(param.Name))

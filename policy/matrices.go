@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"slices"
 	"sync"
 
 	"flowgrpo/internal/graph"
@@ -16,7 +15,7 @@ import (
 type matrix struct {
 	mu                sync.Mutex
 	made, front, back stamp     // of what data, forward and backward were made from
-	data              []float32 // [N, K]
+	data              []float32 // [N, K], if it is not the base's and not packed alone
 	forward, backward kernel.Packed
 }
 
@@ -41,12 +40,14 @@ func (t Theta) stamp() stamp {
 //
 //	W  or  W + (α/r)·B·A,
 //
-// and its packed forms, none of them to be changed: the forward one, and the backward one if
-// gradient. Packing for split products takes as long as some 40 rows of the product, and a packed
-// matrix is half as large again: so gradients take the forward form only if velocities have wanted it. The
-// matrices of layers without adapter are kept with the base weights, which the reference
-// and the moving average of an adapter share.
-func (m *Model) matrix(t Theta, p Parameter, gradient bool) ([]float32, *graph.Packed) {
+// or nil where it is folded to be packed for split products, which read nothing else; and its packed
+// forms, none of them to be changed: the forward one and, for a gradient, the
+// backward one if that multiplies by the matrix. Packing for split products takes as long as some
+// 40 rows of the product, and a packed matrix is half as large again: so gradients have packed
+// forms only if velocities have wanted the forward one, as they do where the weights stay the same
+// for many gradients. The matrices of layers without adapter are kept with the base weights, which
+// the reference and the moving average of an adapter share.
+func (m *Model) matrix(t Theta, p Parameter, gradient, backward bool) ([]float32, *graph.Packed) {
 	now, owner := t.stamp(), t.Base
 	if t.adapted(p) {
 		owner = t.Adapter
@@ -59,33 +60,54 @@ func (m *Model) matrix(t Theta, p Parameter, gradient bool) ([]float32, *graph.P
 	defer x.mu.Unlock()
 	rows := p.Shape[0]
 	cols := p.Size() / rows
-	if x.made != now {
-		x.data = t.Base.tensor(p.Name)
-		if owner == t.Adapter {
-			x.data = m.merge(t, p)
+	front := x.front == now || !m.Split || !gradient
+	packs := front && x.front != now || front && backward && x.back != now
+	var data []float32
+	switch {
+	case owner == t.Base:
+		data = t.Base.tensor(p.Name)
+	case !m.Split || !front: // products read it, or Pack keeps it
+		if x.made != now {
+			x.data, x.made = m.merge(x.data, t, p), now
 		}
-		x.made = now
-	}
-	if x.front != now && !(m.Split && gradient) {
-		if m.Split {
-			x.forward.PackSplit(true, rows, cols, x.data, cols)
-		} else {
-			x.forward.Pack(true, rows, cols, x.data, cols)
-		}
-		x.front = now
+		data = x.data
+	case packs:
+		owner.cache.room.Lock()
+		defer owner.cache.room.Unlock()
+		owner.cache.merged = m.merge(owner.cache.merged, t, p)
+		data = owner.cache.merged
 	}
 	packed := &graph.Packed{}
-	if x.front == now {
+	if front {
+		if x.front != now {
+			pack(&x.forward, m.Split, true, rows, cols, data)
+			x.front = now
+		}
 		packed.Forward = &x.forward
 	}
-	if gradient && !m.Split {
+	if front && backward {
 		if x.back != now {
-			x.backward.Pack(false, cols, rows, x.data, cols)
+			pack(&x.backward, m.Split, false, cols, rows, data)
 			x.back = now
 		}
 		packed.Backward = &x.backward
 	}
-	return x.data, packed
+	if owner != t.Base && m.Split && front {
+		data = nil
+	}
+	return data, packed
+}
+
+// pack makes to the factor b[k,n], or b[n,k] if transposed, of products of either kind.
+func pack(to *kernel.Packed, split, transposed bool, n, k int, b []float32) {
+	make, ld := to.Pack, n
+	if split {
+		make = to.PackSplit
+	}
+	if transposed {
+		ld = k
+	}
+	make(transposed, n, k, b, ld)
 }
 
 // adapted reports whether the layer of the matrix p has an adapter.
@@ -98,11 +120,11 @@ func (t Theta) adapted(p Parameter) bool {
 	return ok
 }
 
-// merge returns W + (α/r)·B·A.
-func (m *Model) merge(t Theta, p Parameter) []float32 {
+// merge returns W + (α/r)·B·A, in the memory of to if that is large enough.
+func (m *Model) merge(to []float32, t Theta, p Parameter) []float32 {
 	layer, _ := layerOf(p)
 	a, b := t.Adapter.tensor(layer+".lora_A.weight"), t.Adapter.tensor(layer+".lora_B.weight")
-	w := slices.Clone(t.Base.tensor(p.Name))
+	w := append(to[:0], t.Base.tensor(p.Name)...)
 	addProduct(w, b, a, p.Shape[0], m.LoRA.Rank, p.Shape[1], m.LoRA.scale())
 	return w
 }
@@ -123,6 +145,9 @@ func (w *Weights) matrix(name string) *matrix {
 type matrices struct {
 	sync.Mutex
 	matrices map[string]*matrix
+
+	room   sync.Mutex
+	merged []float32 // the matrix that is being packed
 }
 
 // MatrixBytes returns about the memory in bytes of the packed matrices of one Theta, to be

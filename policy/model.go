@@ -120,7 +120,7 @@ func (m *Model) Merged(t Theta) *Weights {
 	w := t.Base.Clone()
 	for _, p := range m.Network.Parameters() {
 		if t.adapted(p) {
-			copy(w.Tensor(p.Name), m.merge(t, p))
+			copy(w.Tensor(p.Name), m.merge(nil, t, p))
 		}
 	}
 	return w

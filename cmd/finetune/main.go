@@ -14,7 +14,7 @@ import (
 // garbage is the share of the memory in use, in per cent, that garbage may take before it is
 // collected. Weights and buffers of programs are nearly all of it and stay, so that a
 // collection is rare anyway.
-const garbage = 25
+const garbage = 10
 
 func main() {
 	runtime.MemProfileRate = 0 // nobody asks for a profile, whose call stacks would take more memory for hours

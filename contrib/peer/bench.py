@@ -1,6 +1,7 @@
 """Times this module and PyTorch side by side, in turns, on the same networks and the same cores.
 
-    bench.py [--rounds N] [--threads N] [--networks glyphs wide] [--out TABLE.md]       (or: make bench-peer)
+    bench.py [--rounds N] [--threads N] [--networks glyphs wide] [--kinds velocity gradient iteration] [--out TABLE.md]
+                                                                                        (or: make bench-peer)
 
 Three benchmarks (internal/run/bench_test.go, torch_side.py) of two networks, the embedded one of glyphs and one
 four times as wide; ours in float32 and, on processors with AMX, in products of bfloat16 (device.products). A round runs every program once, each in a process of its own; the table has medians over rounds,
@@ -25,6 +26,7 @@ WIDE = ["network.num_attention_heads=16", "pretrain.steps=1", "pretrain.caption_
 HEADER = """| network | benchmark | products | ours, ms per picture | PyTorch, best | its setting | ours / PyTorch | memory, ours / PyTorch, MiB |
 |---|---|---|---|---|---|---|---|"""
 
+KINDS = ("velocity", "gradient", "iteration")
 OURS = ["float32", "bfloat16x3"] if "amx_bf16" in pathlib.Path("/proc/cpuinfo").read_text() else ["float32"]
 
 
@@ -33,10 +35,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--networks", nargs="+", choices=("glyphs", "wide"), default=("glyphs", "wide"))
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--out", type=pathlib.Path)
     args = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
-    os.environ.update(GOMAXPROCS=str(args.threads), OMP_NUM_THREADS=str(args.threads), GOGC="25")  # as finetune's main has it
+    os.environ.update(GOMAXPROCS=str(args.threads), OMP_NUM_THREADS=str(args.threads), GOGC="10")  # as finetune's main has it
     with tempfile.TemporaryDirectory() as tmp:
         binary, wide = pathlib.Path(tmp) / "run.test", pathlib.Path(tmp) / "wide"
         check(["go", "test", "-c", "-o", binary, "./internal/run"])
@@ -44,7 +47,7 @@ def main():
         rows = []
         networks = {"glyphs": ("glyphs", ROOT / "internal/base/glyphs"), "wide": ("4 × as wide", wide / "model")}
         for name, folder in (networks[n] for n in args.networks):
-            for kind in ("velocity", "gradient", "iteration"):
+            for kind in args.kinds:
                 rows += compare(name, kind, programs(binary, kind, folder, args.threads), args.rounds)
     table = "\n".join([machine(args.threads), "", HEADER, *rows, "", check([sys.executable, HERE / "openblas.py"])])
     print(table)

@@ -25,3 +25,17 @@ func splitProducts(order []*value) {
 		}
 	}
 }
+
+// multipliedBack returns the names of the inputs that gradients multiply by as matrices.
+func multipliedBack(order []*value) map[string]bool {
+	found := map[string]bool{}
+	for _, v := range order {
+		switch v.kernel.(type) {
+		case linearGradX, lowRankGradX:
+			if w := v.in[1]; w.kernel == nil && w.data == nil {
+				found[w.name] = true
+			}
+		}
+	}
+	return found
+}

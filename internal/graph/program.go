@@ -17,6 +17,7 @@ type Program struct {
 	inputs  map[string]*Buffer
 	outputs []*Buffer
 	sums    []*Buffer
+	back    map[string]bool // matrices that gradients multiply by
 
 	observe func(k Kernel, in []Buffer, took time.Duration) // may be nil
 
@@ -78,6 +79,7 @@ func (w Wanted) Compile() (*Program, error) {
 	if w.Split {
 		splitProducts(order)
 	}
+	back := multipliedBack(order)
 	if !w.plain {
 		order = fuse(order, values)
 		if w.Split {
@@ -88,7 +90,7 @@ func (w Wanted) Compile() (*Program, error) {
 		order, values = narrow(order, values)
 		outputs, sums = values[:len(w.Outputs)], values[len(w.Outputs):]
 	}
-	p := &Program{inputs: map[string]*Buffer{}, plan: newPlanner(order)}
+	p := &Program{inputs: map[string]*Buffer{}, back: back, plan: newPlanner(order)}
 	p.plan.reuse = !w.plain
 	p.build(order, outputs, sums)
 	p.sizes = p.plan.layout()
@@ -196,12 +198,21 @@ func (p *Program) Bind(name string, data []float32) {
 }
 
 // BindWeight is Bind for a matrix of which packed forms are known: products read those, which
-// must be packed for split products if the program has them, and else not.
+// must be packed for split products if the program has them, and else not. If data is nil they
+// are all that it may read.
 func (p *Program) BindWeight(name string, data []float32, packed *Packed) {
-	if b, ok := p.input(name, len(data)); ok {
+	elements := len(data)
+	if data == nil {
+		elements = packed.Forward.Size()
+	}
+	if b, ok := p.input(name, elements); ok {
 		b.F32, b.Packed = data, packed
 	}
 }
+
+// MultipliesBack reports whether a gradient multiplies by the matrix called name: only then is
+// its backward form read.
+func (p *Program) MultipliesBack(name string) bool { return p.back[name] }
 
 // BindPacked is Bind for a matrix that is kept in the form of products x·wᵀ alone, which are
 // then all that may read it.
