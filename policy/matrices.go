@@ -151,26 +151,23 @@ type matrices struct {
 }
 
 // MatrixBytes returns about the memory in bytes of the packed matrices of one Theta, to be
-// added to that of its weights: those of a base, with the backward forms if it is run backward, or those of
-// the adapted layers alone.
-func (m *Model) MatrixBytes(t Theta, gradient bool) int {
-	bytes := 0
-	packed, backward := 4, 4 // bytes per element
+// added to that of its weights: those of a base, or those of the adapted layers alone; the
+// backward forms of those that back reports, which is nil where there are no gradients.
+func (m *Model) MatrixBytes(t Theta, back func(name string) bool) int {
+	bytes, merged, packed := 0, 4, 4 // per element
 	if m.Split {
-		packed, backward = 6, 0
+		merged, packed = 0, 6
 	}
 	for _, p := range m.Network.Parameters() {
-		if _, ok := layerOf(p); !ok {
+		if _, ok := layerOf(p); !ok || t.Adapter != nil && !t.adapted(p) {
 			continue
 		}
-		switch {
-		case t.Adapter == nil:
-			bytes += packed * p.Size()
-		case t.adapted(p): // merged, and packed
-			bytes += (4 + packed) * p.Size()
+		bytes += packed * p.Size()
+		if t.Adapter != nil {
+			bytes += merged * p.Size()
 		}
-		if gradient && (t.Adapter == nil || t.adapted(p)) {
-			bytes += backward * p.Size()
+		if back != nil && back(p.Name) {
+			bytes += packed * p.Size()
 		}
 	}
 	return bytes

@@ -254,6 +254,17 @@ func (r *Replica) PlanGradient(obj Objective, batch int) error {
 	return err
 }
 
+// MultipliesBack reports whether a gradient compiled so far multiplies by the matrix called name
+// on the processor.
+func (r *Replica) MultipliesBack(name string) bool {
+	for _, p := range r.gradient {
+		if x, ok := p.executable.(onProcessor); ok && x.MultipliesBack(name) {
+			return true
+		}
+	}
+	return false
+}
+
 // Bytes returns the memory that the programs compiled so far need: they share what the
 // largest takes.
 func (r *Replica) Bytes() int {

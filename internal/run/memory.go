@@ -1,6 +1,10 @@
 package run
 
-import "flowgrpo/policy"
+import (
+	"strings"
+
+	"flowgrpo/policy"
+)
 
 // Memory is what a training run needs of the machine's memory, in bytes. Buffers of programs are planned when they
 // are compiled, so that this is known before anything runs.
@@ -42,24 +46,28 @@ func (s *Session) memory(trainedSteps int) (Memory, error) {
 // processorMemory adds what the programs of the processor need; with GPUs too it computes
 // velocities alone.
 func (s *Session) processorMemory(m *Memory, theta policy.Theta) (err error) {
-	m.Weights += s.matrices(theta)
+	r := s.Model.NewReplica(theta)
 	if m.GPU == nil {
-		if m.Gradient, err = s.gradientBytes(s.Model.NewReplica(theta), s.Config.GRPO.MicroBatch); err != nil {
+		if m.Gradient, err = s.gradientBytes(r, s.Config.GRPO.MicroBatch); err != nil {
 			return err
 		}
 	}
+	m.Weights += s.matrices(theta, r.MultipliesBack)
 	m.Velocities, err = s.velocityBytes()
 	return err
 }
 
 // matrices returns the bytes of the packed matrices of what is trained, of the moving average
-// and of the reference.
-func (s *Session) matrices(theta policy.Theta) int {
-	total := s.Model.MatrixBytes(theta, true) + s.Model.MatrixBytes(theta, false)
-	if theta.Adapter != nil {
-		return total + s.Model.MatrixBytes(s.base, true) // shared by all three
+// and of the reference, given what gradients multiply by.
+func (s *Session) matrices(theta policy.Theta, back func(name string) bool) int {
+	total := s.Model.MatrixBytes(theta, back) + s.Model.MatrixBytes(theta, nil)
+	if theta.Adapter == nil {
+		return total + s.Model.MatrixBytes(s.base, nil)
 	}
-	return total + s.Model.MatrixBytes(s.base, false)
+	return total + s.Model.MatrixBytes(s.base, func(name string) bool { // shared by all three
+		_, adapted := theta.Adapter.Lookup(strings.TrimSuffix(name, ".weight") + ".lora_A.weight")
+		return back(name) && !adapted
+	})
 }
 
 // trajectories returns the bytes of what the rollout of an iteration keeps: all states, and
