@@ -15,7 +15,7 @@ import (
 type matrix struct {
 	mu                sync.Mutex
 	made, front, back stamp     // of what data, forward and backward were made from
-	data              []float32 // [N, K], if it is not the base's and not packed alone
+	data              []float32 // [N, K], with an adapter folded in
 	forward, backward kernel.Packed
 }
 
@@ -40,13 +40,13 @@ func (t Theta) stamp() stamp {
 //
 //	W  or  W + (α/r)·B·A,
 //
-// or nil where it is folded to be packed for split products, which read nothing else; and its packed
-// forms, none of them to be changed: the forward one and, for a gradient, the
-// backward one if that multiplies by the matrix. Packing for split products takes as long as some
-// 40 rows of the product, and a packed matrix is half as large again: so gradients have packed
-// forms only if velocities have wanted the forward one, as they do where the weights stay the same
-// for many gradients. The matrices of layers without adapter are kept with the base weights, which
-// the reference and the moving average of an adapter share.
+// or nil where it is packed for split products, which read nothing else; and its packed forms, none of
+// them to be changed: the forward one, and the backward one if a gradient multiplies by it.
+//
+// Packing for split products takes as long as some 40 rows of the product, and a packed matrix is half
+// as large again: so gradients have packed forms only if velocities have wanted the forward one, as
+// they do where the weights stay the same for many gradients. The matrices of layers without adapter
+// are kept with the base weights, which the reference and the moving average of an adapter share.
 func (m *Model) matrix(t Theta, p Parameter, gradient, backward bool) ([]float32, *graph.Packed) {
 	now, owner := t.stamp(), t.Base
 	if t.adapted(p) {
@@ -58,56 +58,63 @@ func (m *Model) matrix(t Theta, p Parameter, gradient, backward bool) ([]float32
 	x := owner.matrix(p.Name)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	rows := p.Shape[0]
-	cols := p.Size() / rows
-	front := x.front == now || !m.Split || !gradient
-	packs := front && x.front != now || front && backward && x.back != now
-	var data []float32
 	switch {
-	case owner == t.Base:
-		data = t.Base.tensor(p.Name)
-	case !m.Split || !front: // products read it, or Pack keeps it
-		if x.made != now {
-			x.data, x.made = m.merge(x.data, t, p), now
+	case !m.Split:
+		data := x.folded(m, t, p, now)
+		x.pack(p, now, data, backward)
+		return data, x.packed(backward)
+	case gradient && x.front != now:
+		return x.folded(m, t, p, now), &graph.Packed{}
+	case x.front != now || backward && x.back != now:
+		room := &owner.cache.folding
+		room.Lock()
+		defer room.Unlock()
+		data := t.Base.tensor(p.Name)
+		if owner == t.Adapter {
+			room.data = m.merge(room.data, t, p)
+			data = room.data
 		}
-		data = x.data
-	case packs:
-		owner.cache.room.Lock()
-		defer owner.cache.room.Unlock()
-		owner.cache.merged = m.merge(owner.cache.merged, t, p)
-		data = owner.cache.merged
+		x.pack(p, now, data, backward)
 	}
-	packed := &graph.Packed{}
-	if front {
-		if x.front != now {
-			pack(&x.forward, m.Split, true, rows, cols, data)
-			x.front = now
-		}
-		packed.Forward = &x.forward
-	}
-	if front && backward {
-		if x.back != now {
-			pack(&x.backward, m.Split, false, cols, rows, data)
-			x.back = now
-		}
-		packed.Backward = &x.backward
-	}
-	if owner != t.Base && m.Split && front {
-		data = nil
-	}
-	return data, packed
+	return nil, x.packed(backward)
 }
 
-// pack makes to the factor b[k,n], or b[n,k] if transposed, of products of either kind.
-func pack(to *kernel.Packed, split, transposed bool, n, k int, b []float32) {
-	make, ld := to.Pack, n
-	if split {
-		make = to.PackSplit
+// folded returns the matrix in memory that stays.
+func (x *matrix) folded(m *Model, t Theta, p Parameter, now stamp) []float32 {
+	if !t.adapted(p) {
+		return t.Base.tensor(p.Name)
 	}
-	if transposed {
-		ld = k
+	if x.made != now {
+		x.data, x.made = m.merge(x.data, t, p), now
 	}
-	make(transposed, n, k, b, ld)
+	return x.data
+}
+
+// pack packs the forms that are not of now from data.
+func (x *matrix) pack(p Parameter, now stamp, data []float32, backward bool) {
+	rows := p.Shape[0]
+	cols := p.Size() / rows
+	forward, back := x.forward.Pack, x.backward.Pack
+	if now.split {
+		forward, back = x.forward.PackSplit, x.backward.PackSplit
+	}
+	if x.front != now {
+		forward(true, rows, cols, data, cols)
+		x.front = now
+	}
+	if backward && x.back != now {
+		back(false, cols, rows, data, cols)
+		x.back = now
+	}
+}
+
+// packed returns the packed forms.
+func (x *matrix) packed(backward bool) *graph.Packed {
+	packed := &graph.Packed{Forward: &x.forward}
+	if backward {
+		packed.Backward = &x.backward
+	}
+	return packed
 }
 
 // adapted reports whether the layer of the matrix p has an adapter.
@@ -146,8 +153,10 @@ type matrices struct {
 	sync.Mutex
 	matrices map[string]*matrix
 
-	room   sync.Mutex
-	merged []float32 // the matrix that is being packed
+	folding struct {
+		sync.Mutex
+		data []float32 // the matrix that is being packed
+	}
 }
 
 // MatrixBytes returns about the memory in bytes of the packed matrices of one Theta, to be

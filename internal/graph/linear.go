@@ -54,9 +54,7 @@ func (l linear) Run(out Buffer, in []Buffer, _ []float32) { l.run(out, in, nil) 
 
 func (l linear) run(out Buffer, in []Buffer, then *kernel.Epilogue) {
 	if l.split {
-		r := l.right(in[1:])
-		r.Then = then
-		multiply(out, in[0], r)
+		multiply(out, in[0], l.right(in[1:]), then)
 		return
 	}
 	m, k := rowsCols(in[0].Shape)
@@ -159,9 +157,7 @@ func (l linearGradX) Run(out Buffer, in []Buffer, _ []float32) { l.run(out, in, 
 
 func (l linearGradX) run(out Buffer, in []Buffer, then *kernel.Epilogue) {
 	if l.split {
-		r := l.right(in[1:])
-		r.Then = then
-		multiply(out, in[0], r)
+		multiply(out, in[0], l.right(in[1:]), then)
 		return
 	}
 	m, n := rowsCols(in[0].Shape)

@@ -1,5 +1,7 @@
 package graph
 
+import "flowgrpo/internal/kernel"
+
 // products is the arithmetic of a layer's products.
 type products struct{ split bool }
 
@@ -24,6 +26,14 @@ func splitProducts(order []*value) {
 			v.kernel = k
 		}
 	}
+}
+
+// multiply computes out = x·right in split products, through an epilogue that may be nil.
+func multiply(out, x Buffer, right kernel.Right, then *kernel.Epilogue) {
+	m, k := rowsCols(x.Shape)
+	right.C, right.LDC, right.Then = out.F32, right.N, then
+	one := [1]kernel.Right{right}
+	kernel.GemmsSplit(m, k, x.F32, k, one[:])
 }
 
 // multipliedBack returns the names of the inputs that gradients multiply by as matrices.

@@ -132,11 +132,3 @@ func (s shared) Run(out Buffer, in []Buffer, _ []float32) {
 	}
 	kernel.GemmsSplit(m, k, in[0].F32, k, s.rights)
 }
-
-// multiply computes one split product.
-func multiply(out, x Buffer, right kernel.Right) {
-	m, k := rowsCols(x.Shape)
-	right.C, right.LDC = out.F32, right.N
-	one := [1]kernel.Right{right}
-	kernel.GemmsSplit(m, k, x.F32, k, one[:])
-}

@@ -22,7 +22,7 @@ var hostile = map[string]func(args []string){
 	"no start line":   func([]string) { sleep() },
 	"wrong version":   func([]string) { greet(`{"flowgrpo_reward":3,"address":"127.0.0.1:1"}`); sleep() },
 	"garbage first":   func([]string) { greet("Loading model..."); serve(nil) },
-	"endless line":    func([]string) { flood(os.Stdout, "x") },
+	"endless line":    func([]string) { flood(os.Stdout, "y") },
 	"binary noise":    func([]string) { flood(os.Stdout, "\x00\xff\n\x1b[2J\x80") },
 	"foreign address": func([]string) { greet(`{"flowgrpo_reward":1,"address":"192.0.2.1:80"}`); sleep() },
 	"closes stdout":   func([]string) { _ = os.Stdout.Close(); sleep() },
@@ -121,7 +121,7 @@ var hostile = map[string]func(args []string){
 			fmt.Fprint(io.Discard, len(eaten))
 		})
 	},
-	"stubborn": func([]string) { // no misbehaviour until it is to stop
+	"deaf": func([]string) { // no misbehaviour until it is to stop
 		signal.Ignore(syscall.SIGTERM)
 		serve(func(w http.ResponseWriter, r request) { r.answer(w, r.fine()...) })
 	},

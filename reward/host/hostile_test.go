@@ -45,7 +45,7 @@ var hostileCases = []hostileCase{
 	{behaviour: "no start line", start: "no handshake line on standard output within 1s", params: brief},
 	{behaviour: "wrong version", start: "speaks protocol 3, this version supports 1; rebuild the program"},
 	{behaviour: "garbage first", start: `expected the handshake line on standard output, got "Loading model..."; print what is for people to standard error`},
-	{behaviour: "endless line", start: `got 65536 bytes without a newline that begin with "xxxx`},
+	{behaviour: "endless line", start: `got 65536 bytes without a newline that begin with "yyyy`},
 	{behaviour: "binary noise", start: "expected the handshake line on standard output, got \"\ufffd\ufffd\""},
 	{behaviour: "stderr flood"},
 	{behaviour: "closes stdout", start: "closed its standard output without the handshake line"},
@@ -81,7 +81,7 @@ var hostileCases = []hostileCase{
 	{behaviour: "endless header", reason: reward.Unavailable, text: "server response headers exceeded", deadline: 2 * ample},
 	{behaviour: "bomb", reason: reward.BadReply, text: `the reply has the Content-Encoding "gzip", which nobody asked for`},
 	{behaviour: "redirects", reason: reward.Refused, text: "answered with HTTP 307 Temporary Redirect"},
-	{behaviour: "stubborn"},
+	{behaviour: "deaf"},
 	{behaviour: "shuffles"},
 }
 

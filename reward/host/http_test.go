@@ -123,7 +123,7 @@ func TestRefusals(t *testing.T) {
 		{"exhausted", status(429, `{"code":"resource_exhausted","message":"too much"}`), reward.Unavailable, "resource_exhausted: too much", 2},
 		{"deadline", status(504, `{"code":"deadline_exceeded","message":"slow"}`), reward.TimedOut, "deadline_exceeded: slow", 1},
 		{"404", status(404, "no page"), reward.Refused, "answered with HTTP 404 Not Found: no page", 1},
-		{"long", status(400, strings.Repeat("x", 1e5)), reward.Refused, "HTTP 400 Bad Request: xxx", 1},
+		{"long", status(400, strings.Repeat("y", 1e5)), reward.Refused, "HTTP 400 Bad Request: yyy", 1},
 		{"hangs up", func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, reward.Unavailable, "no answer: EOF", 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -33,7 +33,7 @@ func killHosts(t *testing.T, n int, patience time.Duration) {
 	}
 	var longest time.Duration
 	for i := range n {
-		behaviour := []string{"stubborn", "luma"}[i%2]
+		behaviour := []string{"deaf", "luma"}[i%2]
 		tag := newTag()
 		host := exec.Command(os.Args[0], "host", os.Args[0], "plugin", behaviour, tag)
 		host.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // it will not clean up
